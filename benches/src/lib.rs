@@ -1,0 +1,28 @@
+//! What the gateway costs: the benches, and what they share.
+//!
+//! | run | says |
+//! |---|---|
+//! | `cargo bench -p sluicegate-benches --bench stack` | time of the guards in process, over a service that answers at once |
+//! | `cargo bench -p sluicegate-benches --bench allocations` | allocations per request, and the size of its futures |
+//! | `cargo run --release -p sluicegate-benches --bin sockets` | CPU per request through real sockets, beside a bare hyper loop |
+//! | `cargo run --release -p sluicegate-benches --bin footprint` | start-up time and resident memory |
+//!
+//! The last two take `--quick`, which proves that they run and measures nothing worth keeping.
+//!
+//! Machines drift by more than what is looked for, so rounds are interleaved, medians are
+//! taken, and only the ratios within one run count. Everything is bounded in count, stays on
+//! loopback, listens on ports that the system chooses, and ends its processes by handle.
+
+pub mod bare;
+pub mod child;
+pub mod config;
+pub mod load;
+pub mod load_http2;
+pub mod nginx;
+pub mod pin;
+pub mod stand;
+pub mod stats;
+pub mod upstream;
+
+/// What a bench fails with: there is nobody to handle it but the person who reads it.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

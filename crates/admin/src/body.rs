@@ -1,0 +1,52 @@
+//! Request bodies, and work that outlives its request.
+
+use std::time::Duration;
+
+use axum::{body::Body, extract::Request};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::problem::Problem;
+
+/// A whole body must have come by then: the largest is a few MiB from close by.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// The whole body, at most `limit` bytes of it.
+pub(crate) async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "The body is too large",
+            format!("the body is larger than the {limit} bytes that this endpoint takes"),
+        )
+    };
+    let body = request.into_body();
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(BODY_LIMIT, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(Problem::bad_request(format!("the body broke off: {error}"))),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "The request did not arrive in time",
+            format!("the body had not come after {} s", BODY_LIMIT.as_secs()),
+        )),
+    }
+}
+
+/// Runs a change on a task of its own: a client that goes away does not leave it half done
+/// or unrecorded.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(change).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Problem::internal("the change was broken off; ask for the status to see what holds")),
+    }
+}

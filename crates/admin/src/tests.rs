@@ -1,0 +1,247 @@
+//! The API over real sockets, with the real freezes and a configuration that is made up.
+
+use std::{
+    fmt::Write,
+    net::{SocketAddr, TcpListener as StdListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use sluicegate_core::{Chance, Clock};
+use sluicegate_freeze::{Freezes, OpenOptions};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+};
+
+use crate::{
+    Actor, Admin, AdminParts, Applied, Audit, ConfigControl, ConfigProblem, ConfigView, Readiness, Rejection,
+    ScopeNames, StatusSection, Token, serve,
+};
+
+mod access;
+mod configuration;
+mod freezes;
+mod showing;
+
+/// A configuration that takes everything but the text `broken`.
+#[derive(Default)]
+struct MadeUp {
+    taken: Mutex<Vec<(String, bool, Actor)>>,
+    /// A document `slow` says here that it has begun, and waits to go on.
+    begun: Notify,
+    go_on: Notify,
+}
+
+impl ConfigControl for MadeUp {
+    fn view(&self) -> ConfigView {
+        ConfigView {
+            generation: 1 + self.taken.lock().len() as u64,
+            hash: "abc".into(),
+            source: "gateway.yaml".into(),
+            loaded_at: Timestamp::UNIX_EPOCH,
+            last_error: None,
+            problems: Vec::new(),
+            needs_restart: Vec::new(),
+            document: json!({ "listen": [] }),
+        }
+    }
+
+    fn names(&self) -> ScopeNames {
+        ScopeNames { routes: vec!["ingest".into(), "rest".into()], upstreams: vec!["stable".into()] }
+    }
+
+    fn put(&self, text: String, persist: bool, by: Actor) -> BoxFuture<'_, Result<Applied, Rejection>> {
+        async move {
+            if text == "broken" {
+                let problem = |line| ConfigProblem {
+                    file: "PUT /config".into(),
+                    line: Some(line),
+                    column: Some(3),
+                    path: Some("routes[0].upstream".into()),
+                    message: "no upstream `stabel`".into(),
+                };
+                return Err(Rejection::Invalid { problems: vec![problem(4), problem(9)] });
+            }
+            if text == "slow" {
+                self.begun.notify_one();
+                self.go_on.notified().await;
+            }
+            self.taken.lock().push((text, persist, by));
+            Ok(Applied { generation: self.view().generation, hash: "abc".into(), needs_restart: Vec::new() })
+        }
+        .boxed()
+    }
+
+    fn reload(&self, by: Actor) -> BoxFuture<'_, Result<Applied, Rejection>> {
+        self.put("from the file".into(), false, by)
+    }
+}
+
+struct Listeners;
+
+impl StatusSection for Listeners {
+    fn name(&self) -> &'static str {
+        "listeners"
+    }
+
+    fn status(&self) -> Value {
+        json!([{ "address": "127.0.0.1:8080", "tls": false }])
+    }
+}
+
+/// An admin port that runs until it is dropped.
+struct Port {
+    address: SocketAddr,
+    freezes: Freezes,
+    config: Arc<MadeUp>,
+    readiness: Arc<Readiness>,
+    token: Arc<Token>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+async fn port() -> Port {
+    port_with(None).await
+}
+
+/// With a file for the freezes, or in memory.
+async fn port_with(state: Option<PathBuf>) -> Port {
+    let made = make(state);
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let keeper = made.freezes.run();
+    let router = made.admin.router();
+    let tasks = vec![
+        tokio::spawn(async move { serve(listener, router, std::future::pending()).await.unwrap() }),
+        tokio::spawn(async move { match keeper.await {} }),
+    ];
+    let Made { freezes, config, readiness, token, .. } = made;
+    Port { address, freezes, config, readiness, token, tasks }
+}
+
+struct Made {
+    admin: Admin,
+    freezes: Freezes,
+    config: Arc<MadeUp>,
+    readiness: Arc<Readiness>,
+    token: Arc<Token>,
+}
+
+/// Without a port.
+fn admin() -> (Admin, Freezes) {
+    let made = make(None);
+    (made.admin, made.freezes)
+}
+
+fn make(state: Option<PathBuf>) -> Made {
+    let mut registry = Registry::default();
+    let readiness = Arc::new(Readiness::default());
+    let options =
+        OpenOptions { path: state, clock: Clock::system(), chance: Arc::new(Chance::seeded(1)), shards: 1 };
+    let freezes = Freezes::open(options, &mut registry).unwrap();
+    let config = Arc::new(MadeUp::default());
+    let token = Arc::new(Token::new(None));
+    let audit = Audit::new(Clock::system(), None, readiness.clone(), &mut registry);
+    let admin = Admin::new(AdminParts {
+        freezes: freezes.clone(),
+        config: config.clone(),
+        registry: Arc::new(Mutex::new(registry)),
+        readiness: readiness.clone(),
+        sections: vec![Arc::new(Listeners)],
+        audit,
+        token: token.clone(),
+        clock: Clock::system(),
+        version: "0.0.0-test",
+    });
+    Made { admin, freezes, config, readiness, token }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{}\n{}", self.head, self.body))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// The status, and the code and detail of the problem.
+    fn problem(&self) -> (u16, String, String) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.body);
+        let body = self.json();
+        assert_eq!(body["status"], self.status);
+        let text = |name: &str| body[name].as_str().unwrap().to_owned();
+        (self.status, text("code"), text("detail"))
+    }
+}
+
+impl Port {
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut stream = self.send(method, path, headers, body).await;
+        let mut text = String::new();
+        let read = stream.read_to_string(&mut text);
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("an answer that ends").unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.replace("\r\n", "\n"),
+            body: body.to_owned(),
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            write!(request, "host: {}\r\n", self.address).unwrap();
+        }
+        for (name, value) in headers {
+            write!(request, "{name}: {value}\r\n").unwrap();
+        }
+        let measured = headers.iter().any(|(name, _)| *name == "content-length");
+        if !measured && (!body.is_empty() || method == "PUT") {
+            write!(request, "content-length: {}\r\n", body.len()).unwrap();
+        }
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
+        // A body that is refused for its length is not read, and the write may fail.
+        drop(stream.write_all(body.as_bytes()).await);
+        stream
+    }
+
+    /// Waits until the audit log has this many entries.
+    async fn audited(&self, entries: usize) {
+        let wait =
+            async { while self.get("/audit").await.json()["entries"].as_array().unwrap().len() < entries {} };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("an entry in the audit log");
+    }
+
+    async fn metrics(&self) -> String {
+        self.get("/metrics").await.body
+    }
+}

@@ -1,0 +1,344 @@
+//! What the document says about telling requests apart.
+//!
+//! Plain input types: which requests a route takes, and where a request's tenant stands.
+//! The path pattern is the one type here that checks itself, because the router, the
+//! checks of the document and the tests must read it alike.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::path::normalise;
+
+/// Which requests a route takes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchInput {
+    /// The path: `/v1/retrieve`; `{name}` stands for one segment, `{*rest}` at the end for
+    /// all that follows, also nothing.
+    pub path: PathPattern,
+    /// The methods it takes; without it, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<MethodInput>>,
+}
+
+/// The pattern of a path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathPattern {
+    text: String,
+    segments: Vec<Segment>,
+    rest: bool,
+}
+
+/// One segment of a path pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Segment {
+    /// Exactly this text, in canonical form.
+    Literal(String),
+    /// Any text that is not empty.
+    Any,
+}
+
+/// What is wrong with a path pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It does not begin at the root.
+    #[error("the path `{0}` must begin with `/`")]
+    NotRooted(String),
+    /// A `{*rest}` that something follows.
+    #[error("in the path `{0}`, `{{*…}}` must be the last segment")]
+    RestNotLast(String),
+    /// Braces that are not a whole segment, or name nothing.
+    #[error(
+        "in the path `{path}`, the segment `{segment}` is not a parameter; write `{{name}}` for one segment or `{{*rest}}` at the end"
+    )]
+    Braces {
+        /// The whole pattern.
+        path: String,
+        /// The segment at fault.
+        segment: String,
+    },
+    /// Two parameters of one name.
+    #[error("the path `{path}` names `{name}` twice")]
+    Twice {
+        /// The whole pattern.
+        path: String,
+        /// The name used twice.
+        name: String,
+    },
+    /// A segment no request can have, because such paths are refused or merged before.
+    #[error(
+        "the path `{path}` can never match: `{what}` is not in any path that is let through (no empty or dot segments, no encoded slashes, no query)"
+    )]
+    NotNormal {
+        /// The whole pattern.
+        path: String,
+        /// The part at fault.
+        what: String,
+    },
+}
+
+impl PathPattern {
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The segments before a `{*rest}`. A pattern that ends in `/` has an empty literal last.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Whether it ends in `{*rest}`.
+    #[must_use]
+    pub const fn has_rest(&self) -> bool {
+        self.rest
+    }
+
+    /// Whether every path that `other` matches is matched by this one too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (mine, theirs) = (self.segments.len(), other.segments.len());
+        let long_enough = match (self.rest, other.rest) {
+            (true, true) => theirs >= mine,
+            // `/a/{*rest}` takes `/a/` but not `/a`.
+            (true, false) => theirs > mine,
+            (false, true) => false,
+            (false, false) => theirs == mine,
+        };
+        long_enough && self.segments.iter().zip(&other.segments).all(|(mine, theirs)| mine.covers(theirs))
+    }
+}
+
+impl Segment {
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, Self::Literal(text)) => !text.is_empty(),
+            (Self::Any, Self::Any) => true,
+            (Self::Literal(_), _) => self == other,
+        }
+    }
+}
+
+impl FromStr for PathPattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        let path = || text.to_owned();
+        let inside = text.strip_prefix('/').ok_or_else(|| PatternError::NotRooted(path()))?;
+        let parts: Vec<&str> = inside.split('/').collect();
+        let last = parts.len() - 1;
+        let (mut segments, mut names, mut rest) = (Vec::new(), Vec::new(), false);
+        for (at, part) in parts.iter().copied().enumerate() {
+            let braces = || PatternError::Braces { path: path(), segment: part.to_owned() };
+            let Some(inner) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
+                if part.contains(['{', '}', '*']) {
+                    return Err(braces());
+                }
+                let canonical = canonical(part).filter(|text| !text.is_empty() || at == last);
+                segments.push(Segment::Literal(canonical.ok_or_else(|| PatternError::NotNormal {
+                    path: path(),
+                    what: if part.is_empty() { "//".to_owned() } else { part.to_owned() },
+                })?));
+                continue;
+            };
+            let name = inner.strip_prefix('*').unwrap_or(inner);
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+                return Err(braces());
+            }
+            if names.contains(&name) {
+                return Err(PatternError::Twice { path: path(), name: name.to_owned() });
+            }
+            names.push(name);
+            if inner.starts_with('*') {
+                if at != last {
+                    return Err(PatternError::RestNotLast(path()));
+                }
+                rest = true;
+            } else {
+                segments.push(Segment::Any);
+            }
+        }
+        Ok(Self { text: path(), segments, rest })
+    }
+}
+
+/// A literal segment in the canonical form that paths are compared in; none where no path that
+/// is let through can have it.
+fn canonical(segment: &str) -> Option<String> {
+    if segment.contains(['?', '#']) {
+        return None;
+    }
+    let rooted = format!("/{segment}");
+    let canonical = normalise(&rooted).ok()?;
+    Some(canonical.trim_start_matches('/').to_owned())
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The name of a method: `GET`, `POST` or any other token, in capitals.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MethodInput(pub http::Method);
+
+/// What is wrong with a method's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a method; methods are written in capitals, such as GET or POST")]
+pub struct MethodError(String);
+
+impl FromStr for MethodInput {
+    type Err = MethodError;
+
+    fn from_str(text: &str) -> Result<Self, MethodError> {
+        let wrong = || MethodError(text.to_owned());
+        if text.chars().any(|c| c.is_ascii_lowercase()) {
+            return Err(wrong());
+        }
+        http::Method::from_bytes(text.as_bytes()).map(Self).map_err(|_| wrong())
+    }
+}
+
+impl fmt::Display for MethodInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+macro_rules! as_text {
+    ($type:ident, $pattern:literal, $about:literal) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern, "description": $about })
+            }
+        }
+    };
+}
+
+as_text!(PathPattern, "^/", "A path: /v1/answer, /v1/documents/{id}, /v1/documents/{*rest}.");
+as_text!(MethodInput, "^[A-Z!#$%&'*+.^_`|~0-9-]+$", "A method in capitals: GET, POST.");
+
+/// Who a request is for.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantsInput {
+    /// Where a request names its tenant.
+    pub from: TenantSource,
+    /// Not available yet. Groups of tenants whose rates are multiplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<BTreeMap<String, TenantClassInput>>,
+}
+
+/// Where a request names its tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantSource {
+    /// In this request header.
+    Header(String),
+    /// Not available yet. In this query parameter.
+    Query(String),
+    /// Not available yet. By the hash of the API key in this header.
+    ApiKey(String),
+    /// Not available yet. In this claim of a verified JWT.
+    Claim(String),
+}
+
+/// Not available yet. A group of tenants.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantClassInput {
+    /// What its members' rates and bursts are multiplied by.
+    pub multiplier: f64,
+    /// The tenants in it.
+    pub members: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MethodInput, PathPattern};
+
+    fn pattern(text: &str) -> PathPattern {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn patterns_say_what_is_wrong() {
+        let table = [
+            ("v1", "the path `v1` must begin with `/`"),
+            ("/{*rest}/x", "in the path `/{*rest}/x`, `{*…}` must be the last segment"),
+            (
+                "/a{b}",
+                "in the path `/a{b}`, the segment `a{b}` is not a parameter; write `{name}` for one segment or `{*rest}` at the end",
+            ),
+            ("/{a}/{a}", "the path `/{a}/{a}` names `a` twice"),
+            (
+                "/a//b",
+                "the path `/a//b` can never match: `//` is not in any path that is let through (no empty or dot segments, no encoded slashes, no query)",
+            ),
+        ];
+        for (text, message) in table {
+            assert_eq!(text.parse::<PathPattern>().unwrap_err().to_string(), message);
+        }
+        for text in ["/{}", "/{*}", "/*", "/a/../b", "/a?b", "/{a b}", "/%2f", "/%4", ""] {
+            assert!(text.parse::<PathPattern>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wider_pattern_covers_a_narrower_one() {
+        let covering = [
+            ("/{*rest}", "/"),
+            ("/{*rest}", "/a/b"),
+            ("/{*all}", "/{*rest}"),
+            ("/a/{*rest}", "/a/{id}"),
+            ("/{x}", "/{y}"),
+            ("/{x}", "/a"),
+            ("/a/", "/a/"),
+            ("/%7euser", "/~user"),
+            ("/a/{*r}", "/a/"),
+        ];
+        for (wide, narrow) in covering {
+            assert!(pattern(wide).covers(&pattern(narrow)), "{wide} over {narrow}");
+        }
+        for (one, other) in [
+            ("/a", "/{x}"),
+            ("/{x}", "/"),
+            ("/a", "/a/"),
+            ("/{x}/b", "/{*rest}"),
+            ("/a/{*r}", "/b"),
+            ("/a/{*r}", "/a"),
+        ] {
+            assert!(!pattern(one).covers(&pattern(other)), "{one} over {other}");
+        }
+    }
+
+    #[test]
+    fn methods_are_tokens_in_capitals() {
+        assert!("M-SEARCH".parse::<MethodInput>().is_ok());
+        for text in ["get", "", "A B", "Ä"] {
+            assert!(text.parse::<MethodInput>().is_err(), "{text}");
+        }
+    }
+}

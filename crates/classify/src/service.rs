@@ -1,0 +1,149 @@
+//! The service of [`ClassifyLayer`](crate::ClassifyLayer).
+//!
+//! A request takes one of three ways, which are the states of its future: *refused* by its
+//! head; *inner*, handed on at once; or *peeking*, on a route that speaks JSON-RPC, where
+//! its body is read for the id first and then handed on. The last alone allocates.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, header};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use sluicegate_core::{Facts, Refusal};
+use tower_service::Service;
+
+use crate::{
+    body::PeekedBody,
+    peek::{CAP, Peek},
+    rules::Table,
+    settle::settle,
+};
+
+/// Settles what each request is: see the [crate's own page](crate).
+#[derive(Clone, Debug)]
+pub struct Classify<S, T> {
+    inner: S,
+    table: T,
+}
+
+impl<S, T> Classify<S, T> {
+    pub(crate) const fn new(inner: S, table: T) -> Self {
+        Self { inner, table }
+    }
+}
+
+impl<S, B, T> Service<Request<B>> for Classify<S, T>
+where
+    S: Service<Request<PeekedBody<B>>, Error = Refusal> + Clone,
+    B: Body<Data = Bytes>,
+    T: Table,
+{
+    type Response = S::Response;
+    type Error = Refusal;
+    type Future = ClassifyFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let facts = Facts::of(&parts.headers, &mut parts.extensions);
+        let settled = match settle(&self.table, &mut parts, &facts) {
+            Ok(settled) => settled,
+            Err(refusal) => return State::Refused { refusal: Some(refusal) }.into(),
+        };
+        match settled.rpc {
+            Some(form) if may_peek(&parts.headers, &body) => {
+                // The service that was made ready goes with the request; its clone stays.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                let peek = Peek::new(inner, (parts, body), facts, settled.classified, form);
+                State::Peeking { peek: Some(Box::new(peek)) }.into()
+            }
+            _ => {
+                facts.classify(settled.classified);
+                let request = Request::from_parts(parts, PeekedBody::untouched(body));
+                State::Inner { future: self.inner.call(request) }.into()
+            }
+        }
+    }
+}
+
+/// Whether the body can be read here: its announced length leaves hope to read it whole, and
+/// its client does not wait for the guards to decide before it sends it.
+fn may_peek(headers: &HeaderMap, body: &impl Body) -> bool {
+    !headers.contains_key(header::EXPECT)
+        && usize::try_from(body.size_hint().lower()).is_ok_and(|length| length <= CAP)
+}
+
+pin_project! {
+    /// The future of [`Classify`].
+    pub struct ClassifyFuture<S, B>
+    where
+        S: Service<Request<PeekedBody<B>>>,
+        B: Body,
+    {
+        #[pin]
+        state: State<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B>
+    where
+        S: Service<Request<PeekedBody<B>>>,
+        B: Body,
+    {
+        Refused { refusal: Option<Refusal> },
+        Peeking { peek: Option<Box<Peek<S, B>>> },
+        Inner { #[pin] future: S::Future },
+    }
+}
+
+impl<S, B> From<State<S, B>> for ClassifyFuture<S, B>
+where
+    S: Service<Request<PeekedBody<B>>>,
+    B: Body,
+{
+    fn from(state: State<S, B>) -> Self {
+        Self { state }
+    }
+}
+
+impl<S, B> Future for ClassifyFuture<S, B>
+where
+    S: Service<Request<PeekedBody<B>>, Error = Refusal>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<S::Response, Refusal>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                // Inner from the start, or since the body was read.
+                StateProj::Inner { future } => return future.poll(cx),
+                // Refused: the answer is there. A future that has answered stays pending.
+                StateProj::Refused { refusal } => {
+                    return refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Err(refusal)));
+                }
+                // Peeking until enough is read; then inner.
+                StateProj::Peeking { peek } => {
+                    if let Some(reading) = peek {
+                        ready!(reading.poll_read(cx));
+                    }
+                    let Some(read) = peek.take() else { return Poll::Pending };
+                    let (mut service, request) = read.finish();
+                    state.set(State::Inner { future: service.call(request) });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Bodies that are read for their JSON-RPC id, and bodies that are not.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Full, StreamBody};
+use serde_json::json;
+use sluicegate_core::Refusal;
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt, service_fn};
+
+use super::{entry, read, rules, through};
+use crate::{ClassifyLayer, PeekedBody, RouteEntry, RpcForm, Rules, peek};
+
+pub(super) fn rpc_rules() -> Arc<Rules> {
+    rules([
+        ("/mcp", RouteEntry { rpc: Some(RpcForm { always_ok: true }), ..entry("mcp") }),
+        (
+            "/timed",
+            RouteEntry {
+                rpc: Some(RpcForm::default()),
+                deadline: Some(Duration::from_secs(2)),
+                ..entry("timed")
+            },
+        ),
+        ("/{*rest}", entry("rest")),
+    ])
+}
+
+pub(super) fn posted<B>(path: &str, body: B) -> Request<B> {
+    Request::post(path).header(CONTENT_TYPE, "application/json").body(body).unwrap()
+}
+
+type Step = Result<Frame<Bytes>, String>;
+
+#[expect(clippy::unnecessary_wraps, reason = "it is one of a body's steps, which may fail")]
+fn data(text: impl Into<Bytes>) -> Step {
+    Ok(Frame::data(text.into()))
+}
+
+/// A body of these steps, never read past its end.
+fn steps(steps: Vec<Step>) -> impl Body<Data = Bytes, Error = String> + Unpin {
+    StreamBody::new(stream::iter(steps))
+}
+
+pub(super) fn call_of(length: usize) -> String {
+    let frame = r#"{"jsonrpc":"2.0","id":"a-1","method":"tools/call","params":""}"#;
+    let filler = "x".repeat(length - frame.len());
+    frame.replace(r#""params":"""#, &format!(r#""params":"{filler}""#))
+}
+
+#[tokio::test]
+async fn a_json_rpc_id_is_learnt_and_the_body_given_back() {
+    let small = call_of(100);
+    let largest = call_of(peek::CAP);
+    let too_large = call_of(peek::CAP + 1);
+    let id = Some(json!("a-1"));
+    let table = [
+        ("/mcp", small.as_str(), id.clone()),
+        ("/mcp", &largest, id),
+        ("/mcp", &too_large, None),
+        ("/mcp", r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, None),
+        ("/mcp", "[]", None),
+        ("/mcp", "", None),
+        ("/other", &small, None),
+    ];
+    for (path, body, id) in table {
+        let whole = Full::new(Bytes::from(body.to_owned()));
+        let chunks: Vec<Step> = body.as_bytes().chunks(1000).map(|chunk| data(chunk.to_vec())).collect();
+        for seen in [
+            through(rpc_rules(), posted(path, whole)).await.unwrap(),
+            through(rpc_rules(), posted(path, steps(chunks))).await.unwrap(),
+        ] {
+            assert_eq!(seen.settled().rpc.as_ref().map(|rpc| &rpc.id), id.as_ref(), "{path} {}", body.len());
+            assert!(seen.settled().rpc.as_ref().is_none_or(|rpc| rpc.always_ok));
+            assert_eq!(seen.body.unwrap().0, body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn trailers_and_errors_of_a_peeked_body_keep_their_place() {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-digest", HeaderValue::from_static("abc"));
+    let body =
+        vec![data("{\"id\":1,"), data(""), data("\"method\":\"x\"}"), Ok(Frame::trailers(trailers.clone()))];
+    let seen = through(rpc_rules(), posted("/mcp", steps(body))).await.unwrap();
+    assert_eq!(seen.settled().rpc.as_ref().unwrap().id, json!(1));
+    assert_eq!(seen.body.unwrap(), (Bytes::from(r#"{"id":1,"method":"x"}"#), Some(trailers)));
+
+    let body = vec![data(r#"{"id":1,"method":"x"}"#), Err("broken".to_owned())];
+    let seen = through(rpc_rules(), posted("/mcp", steps(body))).await.unwrap();
+    assert!(seen.settled().rpc.is_none(), "what broke off may not have been the whole");
+    assert_eq!(seen.body.unwrap_err(), "broken");
+}
+
+#[tokio::test]
+async fn a_peeked_body_still_says_its_length() {
+    let text = call_of(200);
+    let check = service_fn(|request: Request<PeekedBody<Full<Bytes>>>| async move {
+        Ok::<_, Refusal>(Response::new(request.into_body().size_hint().exact()))
+    });
+    let service = ClassifyLayer::new(rpc_rules()).layer(check);
+    let request = posted("/mcp", Full::new(Bytes::from(text)));
+    assert_eq!(service.oneshot(request).await.unwrap().into_body(), Some(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up_at_the_deadline() {
+    let hangs = || {
+        let start = stream::iter([data("{"), data("\"id\":1,")]);
+        // The rest comes, but after the deadline.
+        let late = stream::once(Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            data(r#""method":"x"}"#)
+        }));
+        StreamBody::new(Box::pin(start.chain(late)))
+    };
+    let reached = Arc::new(AtomicUsize::new(0));
+    let counted = reached.clone();
+    let began = Instant::now();
+    let service = ClassifyLayer::new(rpc_rules()).layer(service_fn(move |request: Request<_>| {
+        counted.store(usize::try_from(began.elapsed().as_secs()).unwrap(), Ordering::Relaxed);
+        async move { Ok::<_, Refusal>(Response::new(read(request.into_body()).await)) }
+    }));
+    let body = service.clone().oneshot(posted("/timed", hangs())).await.unwrap().into_body();
+    assert_eq!(reached.load(Ordering::Relaxed), 2, "handed on at the deadline");
+    assert_eq!(body.unwrap().0, r#"{"id":1,"method":"x"}"#);
+}
+
+#[tokio::test]
+async fn other_bodies_are_handed_on_unread() {
+    // Never yields, and would hang whoever read it; its length alone is known.
+    struct Unread(u64);
+    impl Body for Unread {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            panic!("read")
+        }
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.0)
+        }
+    }
+    let service = ClassifyLayer::new(rpc_rules())
+        .layer(service_fn(|_: Request<PeekedBody<Unread>>| async { Ok::<_, Refusal>(Response::new(())) }));
+    let plain_text = Request::post("/mcp").body(Unread(10)).unwrap();
+    let too_long = posted("/mcp", Unread(peek::CAP as u64 + 1));
+    for request in [posted("/other", Unread(10)), plain_text, too_long] {
+        assert!(service.clone().oneshot(request).await.is_ok());
+    }
+}

@@ -1,0 +1,278 @@
+//! Sections that later versions fill.
+//!
+//! Their shape is checked, so that a file written for them is told its mistakes today;
+//! then the check refuses them as not available yet. A key that would be ignored in
+//! silence is never accepted.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicegate_core::units::{Size, Span};
+
+/// What makes requests belong together.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyInput {
+    /// The value of this request header.
+    Header(String),
+    /// The value of this cookie, which the gateway sets where it is missing.
+    Cookie(String),
+    /// The tenant.
+    Tenant(bool),
+    /// This claim of a verified JWT.
+    Claim(String),
+    /// The client's address.
+    Client(bool),
+}
+
+/// What a bucket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitPer {
+    /// One for the route.
+    Route,
+    /// One for each tenant on the route.
+    Tenant,
+}
+
+/// Not available yet. When the lowest lane is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShedInput {
+    /// The wait in the queue, p95, past which it sheds.
+    pub queue_p95: Span,
+    /// The share of errors past which it sheds.
+    pub error_rate: f64,
+}
+
+impl Default for ShedInput {
+    fn default() -> Self {
+        Self { queue_p95: Span::millis(300), error_rate: 0.01 }
+    }
+}
+
+/// Not available yet. LLM tokens per tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetInput {
+    /// Tokens in one `per`.
+    pub tokens: u64,
+    /// The time in which they come back.
+    pub per: Span,
+    /// Tokens that may be taken at once; without it `tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u64>,
+    /// What is reserved for an answer whose request names no maximum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_tokens: Option<u64>,
+}
+
+/// Not available yet. How often, and how soon, a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetriesInput {
+    /// Tries in all.
+    pub tries: u32,
+    /// The first pause, before jitter.
+    pub base: Span,
+    /// The longest pause.
+    pub cap: Span,
+    /// Retries as a share of requests.
+    pub budget: f64,
+}
+
+impl Default for RetriesInput {
+    fn default() -> Self {
+        Self { tries: 3, base: Span::millis(250), cap: Span::secs(10), budget: 0.2 }
+    }
+}
+
+/// Not available yet. A pair of upstreams between which traffic is shifted.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutInput {
+    /// The upstream that serves now.
+    pub active: String,
+    /// The upstream that is tried.
+    pub candidate: String,
+    /// Percent of keys on the candidate until a run is started.
+    #[serde(default)]
+    #[schemars(range(max = 100))]
+    pub weight: u8,
+    /// What keeps a caller on its arm; without it each request chooses by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<KeyInput>,
+    /// The weights of a run, in order.
+    #[serde(default = "default_steps")]
+    pub steps: Vec<u8>,
+    /// How long each step is looked at.
+    #[serde(default)]
+    pub window: RolloutWindowInput,
+    /// What a step must not exceed.
+    #[serde(default)]
+    pub gates: GatesInput,
+    /// What ends a run at once.
+    #[serde(default)]
+    pub abort: AbortInput,
+}
+
+/// Not available yet. How long each step of a rollout is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RolloutWindowInput {
+    /// The shortest time.
+    pub at_least: Span,
+    /// The fewest samples per arm.
+    pub samples: u64,
+}
+
+impl Default for RolloutWindowInput {
+    fn default() -> Self {
+        Self { at_least: Span::secs(300), samples: 200 }
+    }
+}
+
+/// Not available yet. What a step of a rollout must not exceed.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatesInput {
+    /// The share of errors.
+    pub error_rate: f64,
+    /// How much slower the p95 may be, as a share.
+    pub latency_p95_uplift: f64,
+}
+
+impl Default for GatesInput {
+    fn default() -> Self {
+        Self { error_rate: 0.005, latency_p95_uplift: 0.15 }
+    }
+}
+
+/// Not available yet. What ends a run of a rollout at once.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AbortInput {
+    /// The share of errors.
+    pub error_rate: f64,
+    /// The candidate's p99 over the active arm's.
+    pub latency_p99_ratio: f64,
+}
+
+impl Default for AbortInput {
+    fn default() -> Self {
+        Self { error_rate: 0.01, latency_p99_ratio: 2.0 }
+    }
+}
+
+/// Not available yet. Writes kept during a freeze and applied after it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntentsInput {
+    /// The most that are kept.
+    pub max_count: u64,
+    /// The most bytes they may take.
+    pub max_bytes: Size,
+    /// How long one is kept.
+    pub ttl: Span,
+    /// The pause after a thaw before the first is applied.
+    pub soak: Span,
+    /// How they are applied.
+    pub backfill: BackfillInput,
+}
+
+impl Default for IntentsInput {
+    fn default() -> Self {
+        Self {
+            max_count: 10_000,
+            max_bytes: Size(256 << 20),
+            ttl: Span::secs(24 * 3600),
+            soak: Span::secs(30),
+            backfill: BackfillInput::default(),
+        }
+    }
+}
+
+/// Not available yet. How kept writes are applied.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackfillInput {
+    /// Writes per second.
+    pub rps: f64,
+    /// Writes at one time.
+    pub concurrent: u32,
+    /// What keeps writes in order; without it the route and the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_by: Option<KeyInput>,
+}
+
+impl Default for BackfillInput {
+    fn default() -> Self {
+        Self { rps: 20.0, concurrent: 4, order_by: None }
+    }
+}
+
+/// Not available yet. How repeated requests under one key are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdempotencyInput {
+    /// Whether a request without a key is refused.
+    pub required: bool,
+    /// How long a key is remembered.
+    pub ttl: Span,
+    /// How long a duplicate waits for the first.
+    pub wait: Span,
+    /// What happens where the first one's fate cannot be known.
+    pub on_unknown: OnUnknown,
+}
+
+impl Default for IdempotencyInput {
+    fn default() -> Self {
+        Self {
+            required: false,
+            ttl: Span::secs(48 * 3600),
+            wait: Span::secs(2),
+            on_unknown: OnUnknown::default(),
+        }
+    }
+}
+
+/// What happens where a first attempt's fate cannot be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// The retry is refused.
+    #[default]
+    Refuse,
+    /// The retry runs.
+    Retry,
+}
+
+/// Not available yet. Where a share of reads is copied to.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowInput {
+    /// The upstream that gets the copies.
+    pub to: String,
+    /// The share of reads that is copied.
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: f64,
+    /// The most copies per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rps: Option<f64>,
+    /// How long a copy may take.
+    #[serde(default = "default_shadow_timeout")]
+    pub timeout: Span,
+    /// What makes requests belong together, so that all or none are copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_by: Option<KeyInput>,
+    /// Headers taken off the copies, besides the credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strip: Option<Vec<String>>,
+}
+
+fn default_steps() -> Vec<u8> {
+    vec![5, 25, 50, 100]
+}
+
+const fn default_shadow_timeout() -> Span {
+    Span::secs(5)
+}

@@ -1,0 +1,117 @@
+//! The document: every key a configuration can have.
+//!
+//! A guard's settings are that guard's own input types; what concerns the gateway as a
+//! whole, and the sections that later versions fill, stand here. Only `listen`, `upstreams`
+//! and `routes` are required. The doc comment of a field is its line in the JSON Schema.
+
+mod admin;
+mod later;
+mod limits;
+mod process;
+mod route;
+mod store;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicegate_classify::input::TenantsInput;
+use sluicegate_freeze::input::FreezeInput;
+use sluicegate_server::input::ListenInput;
+use sluicegate_upstream::input::UpstreamInput;
+
+pub use self::{
+    admin::AdminInput,
+    later::{
+        AbortInput, BackfillInput, BudgetInput, GatesInput, IdempotencyInput, IntentsInput, KeyInput,
+        LimitPer, OnUnknown, RetriesInput, RolloutInput, RolloutWindowInput, ShadowInput, ShedInput,
+    },
+    limits::{LimitsInput, RouteLimitsInput, RouteTimeoutsInput, TimeoutsInput},
+    process::{AccessLogInput, LogFormat, LogInput, LogLevel, PeerInput, ShutdownInput},
+    route::{RefusalForm, RouteInput, UpstreamRef, WhenFrozen},
+    store::{EmbeddedInput, MemoryInput, RedisInput, StoreInput},
+};
+
+/// The configuration of a gateway: YAML or JSON. Only `listen`, `upstreams` and `routes` are required.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Sluicegate configuration")]
+pub struct Document {
+    /// Where it listens; at least one.
+    pub listen: Vec<ListenInput>,
+    /// The admin API.
+    #[serde(default)]
+    pub admin: AdminInput,
+    /// Where state that outlives the process is kept; exactly one of them.
+    #[serde(default)]
+    pub store: StoreInput,
+    /// The pools of endpoints, by name.
+    pub upstreams: BTreeMap<String, UpstreamInput>,
+    /// Who a request is for; without it requests have no tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<TenantsInput>,
+    /// What a route takes where it says nothing.
+    #[serde(default)]
+    pub limits: LimitsInput,
+    /// How long the gateway waits for what.
+    #[serde(default)]
+    pub timeouts: TimeoutsInput,
+    /// Not available yet. How often, and how soon, a request is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetriesInput>,
+    /// What is let through, to where; the first match wins. At least one.
+    pub routes: Vec<RouteInput>,
+    /// Not available yet. Pairs of upstreams between which traffic is shifted, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollouts: Option<BTreeMap<String, RolloutInput>>,
+    /// The write freeze.
+    #[serde(default)]
+    pub freeze: FreezeInput,
+    /// Not available yet. Writes kept during a freeze and applied after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intents: Option<IntentsInput>,
+    /// The networks whose `X-Forwarded-*` headers count: an address or `address/bits`.
+    #[serde(default)]
+    pub trusted_peers: Vec<PeerInput>,
+    /// Connections of clients at one time, over all listeners.
+    #[serde(default = "default_max_connections")]
+    #[schemars(range(min = 1))]
+    pub max_connections: u32,
+    /// Worker threads; without it one per core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub workers: Option<u16>,
+    /// How the gateway stops.
+    #[serde(default)]
+    pub shutdown: ShutdownInput,
+    /// One JSON line per request; without it none is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogInput>,
+    /// The gateway's own log, on standard error.
+    #[serde(default)]
+    pub log: LogInput,
+}
+
+impl Document {
+    /// The document as JSON, as `GET /config` shows it: with every default filled in, and
+    /// passwords replaced by `[redacted]`.
+    #[must_use]
+    pub fn redacted(&self) -> serde_json::Value {
+        let mut shown = self.clone();
+        if let StoreInput::Redis(redis) = &mut shown.store {
+            redis.redact();
+        }
+        shown.to_json()
+    }
+
+    /// The document as JSON with every default filled in, secrets included.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        // Every key is text and every number finite, so there is nothing to fail on.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+const fn default_max_connections() -> u32 {
+    10_000
+}

@@ -1,0 +1,145 @@
+//! `routes`: what is let through, to where, under which rules.
+
+use std::{borrow::Cow, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use sluicegate_classify::input::MatchInput;
+use sluicegate_core::Access;
+
+use super::{
+    later::{IdempotencyInput, ShadowInput},
+    limits::{RouteLimitsInput, RouteTimeoutsInput},
+};
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteInput {
+    /// Its name, for scopes, metrics and logs; no two routes have the same.
+    pub name: String,
+    /// Which requests it takes.
+    pub r#match: MatchInput,
+    /// Whether its requests may change stored state; without it the method tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+    /// The upstream's name, or (not available yet) a rollout.
+    pub upstream: UpstreamRef,
+    /// Its own limits, instead of those at the top level.
+    #[serde(default)]
+    pub limits: RouteLimitsInput,
+    /// Its own timeouts, instead of those of the upstream or the top level.
+    #[serde(default)]
+    pub timeouts: RouteTimeoutsInput,
+    /// The form in which its refusals are worded.
+    #[serde(default)]
+    pub refusal: RefusalForm,
+    /// Whether method-override headers are passed on; otherwise they are stripped.
+    #[serde(default)]
+    pub allow_method_override: bool,
+    /// Whether the client's Host is passed on; otherwise it becomes the endpoint's.
+    #[serde(default = "yes")]
+    pub preserve_host: bool,
+    /// What happens to its writes during a freeze.
+    #[serde(default)]
+    pub when_frozen: WhenFrozen,
+    /// Not available yet. How repeated requests under one key are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<IdempotencyInput>,
+    /// Not available yet. Where a share of its reads is copied to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowInput>,
+    /// Not available yet. The known API behind it, which tells reads from writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Not available yet. The MCP tools that only read; any other is a write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_tools: Option<Vec<String>>,
+}
+
+/// Where a route's requests go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum UpstreamRef {
+    /// To this upstream.
+    Named(String),
+    /// Not available yet. To an arm of a rollout.
+    Rollout(RolloutRef),
+}
+
+/// A reference to a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutRef {
+    /// The rollout's name.
+    pub rollout: String,
+}
+
+impl<'de> Deserialize<'de> for UpstreamRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = UpstreamRef;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an upstream")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<UpstreamRef, E> {
+                Ok(UpstreamRef::Named(name.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UpstreamRef, A::Error> {
+                RolloutRef::deserialize(MapAccessDeserializer::new(map)).map(UpstreamRef::Rollout)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for UpstreamRef {
+    fn schema_name() -> Cow<'static, str> {
+        "UpstreamRef".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let rollout = generator.subschema_for::<RolloutRef>();
+        json_schema!({
+            "description": "The name of an upstream; or, not available yet, `{ rollout: NAME }`.",
+            "anyOf": [{ "type": "string" }, rollout]
+        })
+    }
+}
+
+/// The form in which a route's refusals are worded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalForm {
+    /// Problem details; gRPC requests get gRPC.
+    #[default]
+    Http,
+    /// Requests with a JSON-RPC id get a JSON-RPC error under the same status.
+    JsonRpc,
+    /// The same, under status 200, for clients that cannot bear another.
+    Rpc,
+}
+
+/// What happens to a write during a freeze.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenFrozen {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// Not available yet. It is kept and applied after the freeze.
+    Queue,
+}
+
+const fn yes() -> bool {
+    true
+}

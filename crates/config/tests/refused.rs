@@ -1,0 +1,513 @@
+//! Bad documents, each with the exact message it gives.
+
+use sluicegate_config::{Source, load, parse};
+
+/// A good document; each case of the table spoils it.
+const GOOD: &str = "\
+listen:
+  - address: 127.0.0.1:8080
+upstreams:
+  stable:
+    endpoints: [\"http://127.0.0.1:7001\"]
+routes:
+  - name: search
+    match: { path: /v1/search, methods: [POST] }
+    upstream: stable
+  - name: rest
+    match: { path: \"/{*rest}\" }
+    upstream: stable
+";
+
+fn told(text: &str) -> String {
+    match parse(text, &Source::file("g.yaml".as_ref())) {
+        Ok(_) => "taken".to_owned(),
+        Err(rejected) => rejected.to_string(),
+    }
+}
+
+#[test]
+fn the_good_document_is_taken() {
+    assert_eq!(told(GOOD), "taken");
+}
+
+/// What is added to the good document, as line 13, and what is said.
+const ADDED: &[(&str, &str)] = &[
+    ("admn: { address: 127.0.0.1:9901 }", "g.yaml:13:1: admn: unknown key `admn`; did you mean `admin`?"),
+    (
+        "zzz: 1",
+        "g.yaml:13:1: zzz: unknown key `zzz`; the keys here are listen, admin, store, upstreams, tenants, limits, timeouts, retries, routes, rollouts, freeze, intents, trusted_peers, max_connections, workers, shutdown, access_log, log",
+    ),
+    (
+        "admin: { adress: 127.0.0.1:9901 }",
+        "g.yaml:13:10: admin.adress: unknown key `adress`; did you mean `address`?",
+    ),
+    (
+        "admin: { address: localhost }",
+        "g.yaml:13:19: admin.address: `localhost` is not an address; write IP:PORT, such as 127.0.0.1:9901",
+    ),
+    (
+        "admin: { address: 0.0.0.0:9901 }",
+        "g.yaml:13:19: admin.address: `0.0.0.0:9901` is not loopback, so the admin API needs a token; set admin.token_file, or listen on 127.0.0.1",
+    ),
+    (
+        "admin: { address: 127.0.0.1:8080 }",
+        "g.yaml:13:19: admin.address: `127.0.0.1:8080` is already listen[0]; choose another port",
+    ),
+    ("admin:", "g.yaml:13:6: admin: expected a mapping with the keys address, token_file, found nothing"),
+    (
+        "limits: { deadline: 5 }",
+        "g.yaml:13:21: limits.deadline: `5` is not a duration; write digits and a unit, such as 250ms, 30s, 5m, 48h or 2d",
+    ),
+    (
+        "limits: { deadline: 2 sec }",
+        "g.yaml:13:21: limits.deadline: `2 sec` is not a duration; write digits and a unit, such as 250ms, 30s, 5m, 48h or 2d",
+    ),
+    (
+        "limits: { deadline: 0s }",
+        "g.yaml:13:21: limits.deadline: 0s would end everything at once; write a longer time",
+    ),
+    (
+        "limits: { max_body: 10 }",
+        "g.yaml:13:21: limits.max_body: `10` is not a size; write digits and a unit, such as 64KiB, 10MiB or 1GiB",
+    ),
+    (
+        "limits: { max_headers: 64MiB }",
+        "g.yaml:13:24: limits.max_headers: `64MiB` is out of range; 1KiB to 1MiB can be had",
+    ),
+    ("limits: { rps: many }", "g.yaml:13:16: limits.rps: expected a number, found the text `many`"),
+    (
+        "limits: { burst: -1 }",
+        "g.yaml:13:18: limits.burst: expected a whole number from 0 to 4294967295, found the number -1",
+    ),
+    (
+        "limits: { per: user }",
+        "g.yaml:13:16: limits.per: unknown choice `user`; the choices here are route, tenant",
+    ),
+    (
+        "timeouts: [header_read]",
+        "g.yaml:13:11: timeouts: expected a mapping with the keys header_read, body_idle, idle, connect, per_try, stream_idle, found a list",
+    ),
+    (
+        "timeouts: { header_read: { seconds: 5 } }",
+        "g.yaml:13:26: timeouts.header_read: expected text, found a mapping",
+    ),
+    (
+        "timeouts: { idle: 0s }",
+        "g.yaml:13:19: timeouts.idle: 0s would end everything at once; write a longer time",
+    ),
+    ("max_connections: 0", "g.yaml:13:18: max_connections: 0 would let nobody in; write 1 or more"),
+    (
+        "max_connections: 1.5",
+        "g.yaml:13:18: max_connections: expected a whole number from 0 to 4294967295, found the number 1.5",
+    ),
+    (
+        "max_connections: 99999999999",
+        "g.yaml:13:18: max_connections: expected a whole number from 0 to 4294967295, found the number 99999999999",
+    ),
+    (
+        "workers: 0",
+        "g.yaml:13:10: workers: 0 workers cannot be had; write 1 to 1024, or remove the key for one per core",
+    ),
+    (
+        "workers: 2000",
+        "g.yaml:13:10: workers: 2000 workers cannot be had; write 1 to 1024, or remove the key for one per core",
+    ),
+    (
+        "trusted_peers: [10.0.0.0/99]",
+        "g.yaml:13:17: trusted_peers[0]: `10.0.0.0/99` is not a network; write 10.0.0.0/8, ::1/128 or one address",
+    ),
+    (
+        "trusted_peers: 10.0.0.0/8",
+        "g.yaml:13:16: trusted_peers: expected a list, found the text `10.0.0.0/8`",
+    ),
+    (
+        "store: { embedded: {}, memory: {} }",
+        "g.yaml:13:8: store: expected exactly one of embedded, memory, redis, found embedded, memory",
+    ),
+    ("store: {}", "g.yaml:13:8: store: expected exactly one of embedded, memory, redis, found none"),
+    (
+        "store: { disk: {} }",
+        "g.yaml:13:10: store.disk: unknown choice `disk`; the choices here are embedded, memory, redis",
+    ),
+    ("store: memory", "g.yaml:13:8: store: expected `memory:` and its value, found the text `memory`"),
+    (
+        "store: { memory: { size: 1GiB } }",
+        "g.yaml:13:20: store.memory.size: unknown key `size`; there are no keys here",
+    ),
+    (
+        "store: { redis: { url: \"redis://127.0.0.1:6379\" } }",
+        "g.yaml:13:10: store.redis: `redis` is not available yet: this version does not do it; remove the key",
+    ),
+    ("store: { redis: {} }", "g.yaml:13:17: store.redis: the key `url` is missing here"),
+    (
+        "tenants: { from: { header: x tenant } }",
+        "g.yaml:13:28: tenants.from.header: `x tenant` is not the name of a header; write one such as x-tenant-id",
+    ),
+    (
+        "tenants: { from: { cookie: t } }",
+        "g.yaml:13:20: tenants.from.cookie: unknown choice `cookie`; the choices here are header, query, api_key, claim",
+    ),
+    (
+        "tenants: { from: { claim: sub } }",
+        "g.yaml:13:20: tenants.from.claim: `claim` is not available yet: this version does not do it; remove the key",
+    ),
+    ("tenants: {}", "g.yaml:13:10: tenants: the key `from` is missing here"),
+    (
+        "log: { level: loud }",
+        "g.yaml:13:15: log.level: unknown choice `loud`; the choices here are error, warn, info, debug, trace",
+    ),
+    (
+        "log: { format: yes }",
+        "g.yaml:13:16: log.format: unknown choice `yes`; the choices here are text, json",
+    ),
+    (
+        "freeze: { read_only: yes }",
+        "g.yaml:13:22: freeze.read_only: expected true or false, found the text `yes`",
+    ),
+    ("freeze: { status: 500 }", "g.yaml:13:19: freeze.status: `500` is not auto, 423 or 503"),
+    (
+        "freeze: { windows: [{ id: w, start: tomorrow, end: \"2030-01-05T03:00:00Z\" }] }",
+        "g.yaml:13:37: freeze.windows[0].start: `tomorrow` is not an RFC 3339 time with a zone, such as 2030-01-05T02:00:00Z",
+    ),
+    (
+        "freeze: { windows: [{ id: w, start: \"2030-01-05T03:00:00Z\", end: \"2030-01-05T02:00:00Z\", scope: { routes: [serch] } }] }",
+        "g.yaml:13:66: freeze.windows[0].end: `2030-01-05T02:00:00Z` is not after the start, `2030-01-05T03:00:00Z`\ng.yaml:13:108: freeze.windows[0].scope.routes[0]: there is no route `serch`; did you mean `search`?",
+    ),
+    (
+        "freeze: { windows: [{ id: w, start: \"2030-01-05T02:00:00Z\", end: \"2030-01-05T03:00:00Z\", scope: { upstreams: [lab] } }] }",
+        "g.yaml:13:111: freeze.windows[0].scope.upstreams[0]: there is no upstream `lab`; the upstreams are stable",
+    ),
+    (
+        "retries: { tries: 3 }",
+        "g.yaml:13:1: retries: `retries` is not available yet: this version does not do it; remove the key",
+    ),
+    ("retries: { tires: 3 }", "g.yaml:13:12: retries.tires: unknown key `tires`; did you mean `tries`?"),
+    ("rollouts: { r: { active: stable } }", "g.yaml:13:16: rollouts.r: the key `candidate` is missing here"),
+    (
+        "intents: { ttl: soon }",
+        "g.yaml:13:17: intents.ttl: `soon` is not a duration; write digits and a unit, such as 250ms, 30s, 5m, 48h or 2d",
+    ),
+    (
+        "shutdown: { limit: 0s }",
+        "g.yaml:13:20: shutdown.limit: 0s would end everything at once; write a longer time",
+    ),
+    ("access_log: { file: x }", "g.yaml:13:15: access_log.file: unknown key `file`; the keys here are path"),
+    ("listen: []", "g.yaml:13:1: listen: the key `listen` is given twice, first on line 1; remove one"),
+    ("\tlog: {}", "g.yaml:13:1: the line is indented by a tab; YAML is indented by spaces"),
+    ("log: { level: info", "g.yaml:13:6: this is not YAML: unclosed bracket '{'"),
+    ("log: *level", "g.yaml:13:6: this is not YAML: while parsing node, found unknown anchor"),
+    ("log: !include log.yaml", "g.yaml:13:15: the tag `!include` means nothing here; remove it"),
+    (
+        "---\nlog: {}",
+        "g.yaml:13:1: a second document begins here; a configuration is one document, so remove this `---` and what belongs to the other",
+    ),
+];
+
+/// What is replaced in the good document, by what, and what is said.
+const REPLACED: &[(&str, &str, &str)] = &[
+    ("listen:\n  - address: 127.0.0.1:8080\n", "", "g.yaml:1:1: the key `listen` is missing here"),
+    ("listen:", "listne:", "g.yaml:1:1: listne: unknown key `listne`; did you mean `listen`?"),
+    (
+        "listen:\n  - address: 127.0.0.1:8080\n",
+        "listen: []\n",
+        "g.yaml:1:9: listen: at least one address is needed, such as `- address: 127.0.0.1:8080`",
+    ),
+    (
+        "listen:\n  - address: 127.0.0.1:8080\n",
+        "listen: 127.0.0.1:8080\n",
+        "g.yaml:1:9: listen: expected a list, found the text `127.0.0.1:8080`",
+    ),
+    (
+        "- address: 127.0.0.1:8080",
+        "- 127.0.0.1:8080",
+        "g.yaml:2:5: listen[0]: expected a mapping with the keys address, tls, found the text `127.0.0.1:8080`",
+    ),
+    (
+        "127.0.0.1:8080",
+        "8080",
+        "g.yaml:2:14: listen[0].address: `8080` is not an address; write IP:PORT, such as 127.0.0.1:8080 or [::]:8443, or systemd:NAME",
+    ),
+    (
+        "127.0.0.1:8080",
+        "\"systemd:\"",
+        "g.yaml:2:14: listen[0].address: `systemd:` needs the name of a socket, such as systemd:web",
+    ),
+    (
+        "  - address: 127.0.0.1:8080",
+        "  - address: 127.0.0.1:8080\n  - address: 127.0.0.1:8080",
+        "g.yaml:3:14: listen[1].address: `127.0.0.1:8080` is already listen[0]; remove one",
+    ),
+    (
+        "127.0.0.1:8080",
+        "127.0.0.1:8080\n    tls: { cert: a.pem }",
+        "g.yaml:3:10: listen[0].tls: the key `key` is missing here",
+    ),
+    (
+        "[\"http://127.0.0.1:7001\"]",
+        "[]",
+        "g.yaml:5:16: upstreams.stable.endpoints: at least one endpoint is needed, such as \"http://127.0.0.1:7001\"",
+    ),
+    (
+        "[\"http://127.0.0.1:7001\"]",
+        "http://127.0.0.1:7001",
+        "g.yaml:5:16: upstreams.stable.endpoints: expected a list, found the text `http://127.0.0.1:7001`",
+    ),
+    (
+        "\"http://127.0.0.1:7001\"",
+        "127.0.0.1:7001",
+        "g.yaml:5:17: upstreams.stable.endpoints[0]: `127.0.0.1:7001` is not an http or https URL; write http://HOST:PORT or https://HOST",
+    ),
+    (
+        "http://127.0.0.1:7001",
+        "http://127.0.0.1:7001/v1",
+        "g.yaml:5:17: upstreams.stable.endpoints[0]: `http://127.0.0.1:7001/v1` has more than a host and a port; paths are passed on as they come; write http://HOST:PORT or https://HOST",
+    ),
+    (
+        "http://127.0.0.1:7001",
+        "http://user@127.0.0.1:7001",
+        "g.yaml:5:17: upstreams.stable.endpoints[0]: `http://user@127.0.0.1:7001` has a user in it, which would be sent nowhere; write http://HOST:PORT or https://HOST",
+    ),
+    (
+        "http://127.0.0.1:7001",
+        "http://127.0.0.1:70010",
+        "g.yaml:5:17: upstreams.stable.endpoints[0]: `http://127.0.0.1:70010` has a port outside 1 to 65535; write http://HOST:PORT or https://HOST",
+    ),
+    (
+        "http://127.0.0.1:7001",
+        "http://a b",
+        "g.yaml:5:17: upstreams.stable.endpoints[0]: `http://a b` has no host that can be looked up; write http://HOST:PORT or https://HOST",
+    ),
+    (
+        "[\"http://127.0.0.1:7001\"]",
+        "[\"http://127.0.0.1:7001\", \"http://127.0.0.1:7001\"]",
+        "g.yaml:5:42: upstreams.stable.endpoints[1]: `http://127.0.0.1:7001` is already endpoints[0]; remove one",
+    ),
+    (
+        "endpoints:",
+        "endpoint:",
+        "g.yaml:5:5: upstreams.stable.endpoint: unknown key `endpoint`; did you mean `endpoints`?",
+    ),
+    (
+        "    endpoints:",
+        "    protocol: h2\n    endpoints:",
+        "g.yaml:5:15: upstreams.stable.protocol: unknown choice `h2`; the choices here are auto, http1, http2",
+    ),
+    (
+        "    endpoints:",
+        "    health: { interval: 1s }\n    endpoints:",
+        "g.yaml:5:13: upstreams.stable.health: the key `path` is missing here",
+    ),
+    (
+        "    endpoints:",
+        "    health: { path: healthz, interval: 1ms, healthy_after: 0, status: [99] }\n    endpoints:",
+        "g.yaml:5:21: upstreams.stable.health.path: `healthz` is not a path; begin it with `/`, such as /healthz\ng.yaml:5:40: upstreams.stable.health.interval: `1ms` is below 10ms, which would be a flood\ng.yaml:5:60: upstreams.stable.health.healthy_after: 0 probes decide nothing; write 1 or more\ng.yaml:5:72: upstreams.stable.health.status[0]: 99 is not a final status; 200 to 599 are",
+    ),
+    (
+        "    endpoints:",
+        "    ejection: { base: 10s, max: 5s }\n    endpoints:",
+        "g.yaml:5:33: upstreams.stable.ejection.max: `5s` is shorter than `base`, 10s; make it as long at least",
+    ),
+    (
+        "    endpoints:",
+        "    honours_keys: true\n    endpoints:",
+        "g.yaml:5:5: upstreams.stable.honours_keys: `honours_keys` is not available yet: this version does not do it; remove the key",
+    ),
+    (
+        "  stable:\n",
+        "  \"st able\":\n",
+        "g.yaml:4:3: upstreams.st able: `st able` is not a name; use 1 to 64 letters, digits and _.-\ng.yaml:9:15: routes[0].upstream: there is no upstream `stable`; did you mean `st able`?\ng.yaml:12:15: routes[1].upstream: there is no upstream `stable`; did you mean `st able`?",
+    ),
+    (
+        "upstream: stable",
+        "upstream: stabel",
+        "g.yaml:9:15: routes[0].upstream: there is no upstream `stabel`; did you mean `stable`?",
+    ),
+    (
+        "upstream: stable",
+        "upstream: lab",
+        "g.yaml:9:15: routes[0].upstream: there is no upstream `lab`; the upstreams are stable",
+    ),
+    (
+        "upstream: stable",
+        "upstream: { rollout: r }",
+        "g.yaml:9:17: routes[0].upstream.rollout: `rollout` is not available yet: this version does not do it; remove the key",
+    ),
+    (
+        "upstream: stable",
+        "upstream: [stable]",
+        "g.yaml:9:15: routes[0].upstream: expected the name of an upstream, found a list",
+    ),
+    (
+        "name: search",
+        "name: rest",
+        "g.yaml:10:11: routes[1].name: `rest` is already the name of routes[0]; give each route its own",
+    ),
+    (
+        "name: search",
+        "name: \"\"",
+        "g.yaml:7:11: routes[0].name: `` is not a name; use 1 to 64 letters, digits and _.-",
+    ),
+    ("name: search", "nmae: search", "g.yaml:7:5: routes[0].nmae: unknown key `nmae`; did you mean `name`?"),
+    (
+        "/v1/search",
+        "v1/search",
+        "g.yaml:8:20: routes[0].match.path: the path `v1/search` must begin with `/`",
+    ),
+    (
+        "/v1/search",
+        "\"/v1/{*all}/x\"",
+        "g.yaml:8:20: routes[0].match.path: in the path `/v1/{*all}/x`, `{*…}` must be the last segment",
+    ),
+    (
+        "/v1/search",
+        "/v1//search",
+        "g.yaml:8:20: routes[0].match.path: the path `/v1//search` can never match: `//` is not in any path that is let through (no empty or dot segments, no encoded slashes, no query)",
+    ),
+    (
+        "/v1/search",
+        "\"/v1/s{x}\"",
+        "g.yaml:8:20: routes[0].match.path: in the path `/v1/s{x}`, the segment `s{x}` is not a parameter; write `{name}` for one segment or `{*rest}` at the end",
+    ),
+    (
+        "/v1/search, methods: [POST]",
+        "\"/{*all}\"",
+        "g.yaml:11:12: routes[1].match: route `rest` can never match: everything it takes goes to `search`, routes[0], before it; put it first, or remove it",
+    ),
+    (
+        "[POST]",
+        "[post]",
+        "g.yaml:8:42: routes[0].match.methods[0]: `post` is not a method; methods are written in capitals, such as GET or POST",
+    ),
+    (
+        "[POST]",
+        "[]",
+        "g.yaml:8:41: routes[0].match.methods: no method is let through; name one, or remove the key to take all",
+    ),
+    ("[POST]", "[POST, POST]", "g.yaml:8:48: routes[0].match.methods[1]: `POST` is given twice; remove one"),
+    ("[POST]", "POST", "g.yaml:8:41: routes[0].match.methods: expected a list, found the text `POST`"),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    access: readonly\n",
+        "g.yaml:10:13: routes[0].access: unknown choice `readonly`; the choices here are read, write",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    when_frozen: queue\n",
+        "g.yaml:10:18: routes[0].when_frozen: `queue` is not available yet: this version does not do it; write refuse, or remove the key",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    preset: mcp\n",
+        "g.yaml:10:5: routes[0].preset: `preset` is not available yet: this version does not do it; remove the key",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    shadow: { to: lab }\n",
+        "g.yaml:10:13: routes[0].shadow: the key `percent` is missing here",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    upstream: stable\n",
+        "g.yaml:10:5: routes[0].upstream: the key `upstream` is given twice, first on line 9; remove one",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    limits: { deadline: 0s }\n",
+        "g.yaml:10:25: routes[0].limits.deadline: 0s would end everything at once; write a longer time",
+    ),
+];
+
+#[test]
+fn what_is_added_wrongly_is_told_exactly() {
+    for (added, message) in ADDED {
+        assert_eq!(told(&format!("{GOOD}{added}\n")), *message, "{added}");
+    }
+}
+
+#[test]
+fn what_is_replaced_wrongly_is_told_exactly() {
+    for (from, to, message) in REPLACED {
+        assert!(GOOD.contains(from), "{from}");
+        assert_eq!(told(&GOOD.replacen(from, to, 1)), *message, "{from} by {to}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_say_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |name: &str, content: Option<&[u8]>| {
+        let file = folder.path().join(name);
+        if let Some(content) = content {
+            std::fs::write(&file, content).unwrap();
+        }
+        let text = load(&file).unwrap_err().to_string();
+        text.strip_prefix(&file.display().to_string()).unwrap().to_owned()
+    };
+    assert_eq!(
+        said("none.yaml", None),
+        ": there is no such file; check the path, or start from config/quickstart.yaml"
+    );
+    assert_eq!(said("", None), ": this is a folder; name the file in it");
+    assert_eq!(
+        said("empty.yaml", Some(b"")),
+        ":1:1: the document is empty; it needs at least `listen`, `upstreams` and `routes` (config/quickstart.yaml is a start)"
+    );
+    assert_eq!(
+        said("binary.yaml", Some(b"a: 1\nb: \xff")),
+        ": line 2 is not UTF-8 text; save the file as UTF-8"
+    );
+    assert_eq!(
+        said("large.yaml", Some(&vec![b' '; (4 << 20) + 1])),
+        ":1:1: the document has 4194305 bytes; 4 MiB is the most"
+    );
+}
+
+#[test]
+fn all_that_is_wrong_is_told_in_the_order_of_the_text() {
+    let shape = "\
+listen: 127.0.0.1:8080
+upstreams:
+  stable: { endpoints: [], protocol: http3, health: { path: /h, interval: 5 } }
+  next: { endpoint: [\"http://127.0.0.1:7002\"] }
+routes:
+  - { name: one, match: { path: v1 }, upstream: { rollot: x } }
+  - { match: { path: /x }, upstream: stable }
+log: { level: loud }
+";
+    assert_eq!(
+        told(shape),
+        "\
+g.yaml:1:9: listen: expected a list, found the text `127.0.0.1:8080`
+g.yaml:3:38: upstreams.stable.protocol: unknown choice `http3`; did you mean `http1`?
+g.yaml:3:75: upstreams.stable.health.interval: `5` is not a duration; write digits and a unit, such as 250ms, 30s, 5m, 48h or 2d
+g.yaml:4:11: upstreams.next.endpoint: unknown key `endpoint`; did you mean `endpoints`?
+g.yaml:6:33: routes[0].match.path: the path `v1` must begin with `/`
+g.yaml:6:51: routes[0].upstream.rollot: unknown key `rollot`; did you mean `rollout`?
+g.yaml:7:5: routes[1]: the key `name` is missing here
+g.yaml:8:15: log.level: unknown choice `loud`; the choices here are error, warn, info, debug, trace"
+    );
+    let values = "\
+listen: []
+admin: { address: \"0.0.0.0:9901\" }
+upstreams:
+  a b: { endpoints: [] }
+routes:
+  - { name: one, match: { path: /x }, upstream: stable }
+  - { name: one, match: { path: /x }, upstream: a b }
+timeouts: { connect: 0s }
+retries: {}
+";
+    assert_eq!(
+        told(values),
+        "\
+g.yaml:1:9: listen: at least one address is needed, such as `- address: 127.0.0.1:8080`
+g.yaml:2:19: admin.address: `0.0.0.0:9901` is not loopback, so the admin API needs a token; set admin.token_file, or listen on 127.0.0.1
+g.yaml:4:3: upstreams.a b: `a b` is not a name; use 1 to 64 letters, digits and _.-
+g.yaml:4:21: upstreams.a b.endpoints: at least one endpoint is needed, such as \"http://127.0.0.1:7001\"
+g.yaml:6:49: routes[0].upstream: there is no upstream `stable`; the upstreams are a b
+g.yaml:7:13: routes[1].name: `one` is already the name of routes[0]; give each route its own
+g.yaml:7:25: routes[1].match: route `one` can never match: everything it takes goes to `one`, routes[0], before it; put it first, or remove it
+g.yaml:8:22: timeouts.connect: 0s would end everything at once; write a longer time
+g.yaml:9:1: retries: `retries` is not available yet: this version does not do it; remove the key"
+    );
+}

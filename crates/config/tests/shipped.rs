@@ -1,0 +1,92 @@
+//! The files that are shipped, and the contract's own.
+
+use std::path::{Path, PathBuf};
+
+use sluicegate_config::{Source, load, parse, problem_at};
+
+fn config(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(file)
+}
+
+#[test]
+fn the_files_to_run_with_are_taken_without_a_warning() {
+    for file in ["quickstart.yaml", "sidecar.yaml", "edge.yaml", "maintenance.yaml"] {
+        match load(&config(file)) {
+            Ok(loaded) => assert_eq!(loaded.warnings, [], "{file}"),
+            Err(rejected) => panic!("{rejected}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_shown_of_a_document_is_the_same_document() {
+    for file in ["quickstart.yaml", "edge.yaml", "maintenance.yaml"] {
+        let loaded = load(&config(file)).unwrap();
+        let shown = serde_json::to_string_pretty(&loaded.document.to_json()).unwrap();
+        let again = parse(&shown, &loaded.source).unwrap_or_else(|rejected| panic!("{rejected}"));
+        assert_eq!(again.document, loaded.document);
+        assert_ne!(again.hash, loaded.hash);
+    }
+}
+
+#[test]
+fn files_start_from_the_folder_of_the_document_and_problems_have_their_place() {
+    let loaded = load(&config("edge.yaml")).unwrap();
+    let files: Vec<_> =
+        ["certs/server.pem", "certs/server.key", "certs/internal-ca.pem", "secrets/admin-token"]
+            .map(config)
+            .into();
+    assert_eq!(loaded.files(), files);
+    let problem = problem_at(&loaded, "listen[0].tls.cert", "cannot be read");
+    assert_eq!((problem.line, problem.column), (7, 18));
+    assert!(problem.to_string().ends_with("edge.yaml:7:18: listen[0].tls.cert: cannot be read"), "{problem}");
+}
+
+/// The contract's file is a document of this shape; all that is wrong with it is what this
+/// version does not do.
+#[test]
+fn the_contract_is_refused_exactly_for_what_comes_later() {
+    let text = include_str!("data/gateway.yaml");
+    let rejected = parse(text, &Source::file("gateway.yaml".as_ref())).unwrap_err();
+    let later = |line, column, path: &str| {
+        let key = path.rsplit('.').next().unwrap();
+        format!(
+            "gateway.yaml:{line}:{column}: {path}: `{key}` is not available yet: this version does not do it; remove the key"
+        )
+    };
+    let expected = [
+        later(19, 5, "upstreams.stable.pins"),
+        later(21, 5, "upstreams.stable.manifest"),
+        later(22, 5, "upstreams.stable.honours_keys"),
+        later(23, 5, "upstreams.stable.not_applied"),
+        later(26, 5, "upstreams.next.pins"),
+        later(32, 3, "tenants.classes"),
+        later(37, 3, "limits.rps"),
+        later(38, 3, "limits.burst"),
+        later(39, 3, "limits.concurrent"),
+        later(43, 1, "retries"),
+        later(49, 17, "routes[0].upstream.rollout"),
+        later(50, 15, "routes[0].limits.rps"),
+        later(50, 24, "routes[0].limits.burst"),
+        later(50, 36, "routes[0].limits.per"),
+        later(50, 49, "routes[0].limits.concurrent"),
+        later(50, 66, "routes[0].limits.queue"),
+        later(51, 5, "routes[0].shadow"),
+        later(57, 5, "routes[1].idempotency"),
+        "gateway.yaml:58:18: routes[1].when_frozen: `queue` is not available yet: this version does not do it; write refuse, or remove the key".to_owned(),
+        later(63, 5, "routes[2].preset"),
+        later(64, 5, "routes[2].read_tools"),
+        later(70, 1, "rollouts"),
+        later(93, 1, "intents"),
+    ];
+    assert_eq!(rejected.to_string(), expected.join("\n"));
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let redis = sluicegate_config::document::RedisInput { url: "redis://user:pa@ss@127.0.0.1:6379".into() };
+    let mut document = (*load(&config("quickstart.yaml")).unwrap().document).clone();
+    document.store = sluicegate_config::document::StoreInput::Redis(redis);
+    assert_eq!(document.redacted()["store"]["redis"]["url"], "redis://[redacted]@127.0.0.1:6379");
+    assert_eq!(document.to_json()["store"]["redis"]["url"], "redis://user:pa@ss@127.0.0.1:6379");
+}

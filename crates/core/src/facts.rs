@@ -1,0 +1,293 @@
+//! What is known of one request.
+//!
+//! The ingress makes one [`Facts`] per request and puts it into the request's extensions;
+//! every layer finds it there. It is one shared record and not a value per layer, so that
+//! the ingress can still read, when the answer has been sent, what the layers below wrote.
+//!
+//! | fact | written by | read by |
+//! |---|---|---|
+//! | request id, client, received | ingress | all |
+//! | [`Classified`]: route plan, access, tenant, lane, cost, deadline, JSON-RPC id | classify, once | the guards, upstream, ingress |
+//! | [`Attempt`] | upstream, tunnels | freeze, later the fence |
+//! | [`BodyFault`] | the request body's own limits | upstream, to word the refusal |
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+use http::{Extensions, HeaderMap, HeaderValue};
+use tokio::time::Instant;
+
+use crate::{chance::Chance, outcome::Attempt, plan::RoutePlan};
+
+/// Whether a request may change stored state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// It changes nothing.
+    Read,
+    /// It may change something.
+    Write,
+}
+
+impl Access {
+    /// What the method alone says (RFC 9110 section 9.2.1): the safe methods read, all else writes.
+    #[must_use]
+    pub fn of_method(method: &http::Method) -> Self {
+        if method.is_safe() { Self::Read } else { Self::Write }
+    }
+
+    /// `read` or `write`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Who a request competes with: people who wait, or jobs that do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody waits for the answer.
+    #[default]
+    Interactive,
+    /// Nobody does.
+    Batch,
+}
+
+/// The name of the tenant a request is for: visible ASCII, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant(HeaderValue);
+
+impl Tenant {
+    /// A tenant from a header's value; `None` when it is empty or not visible ASCII.
+    #[must_use]
+    pub fn from_header(value: &HeaderValue) -> Option<Self> {
+        let text = value.to_str().ok()?;
+        (!text.is_empty()).then(|| Self(value.clone()))
+    }
+
+    /// The tenant's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// What `classify` settled about a request.
+#[derive(Debug)]
+pub struct Classified {
+    /// The plan of the route that matched, from the snapshot that judges this request.
+    pub route: Arc<RoutePlan>,
+    /// Whether it may change stored state.
+    pub access: Access,
+    /// Who it is for.
+    pub tenant: Option<Tenant>,
+    /// Who it competes with.
+    pub lane: Lane,
+    /// What it takes from a bucket.
+    pub cost: u32,
+    /// When its response head must have come.
+    pub deadline: Option<Instant>,
+    /// The `id` of a JSON-RPC request, where the route speaks it: refusals are worded for it.
+    pub rpc: Option<Rpc>,
+}
+
+/// How a JSON-RPC request wants its refusal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rpc {
+    /// The request's `id`.
+    pub id: serde_json::Value,
+    /// Answer 200 for clients that cannot bear another status.
+    pub always_ok: bool,
+}
+
+/// What went wrong with the request's own body while it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BodyFault {
+    /// No byte came for the body's idle timeout.
+    Idle = 1,
+    /// It grew past the route's limit.
+    TooLarge = 2,
+    /// The client broke it off, or its framing is wrong.
+    Broken = 3,
+}
+
+/// The record of one request; clones share it.
+#[derive(Clone, Debug)]
+pub struct Facts(Arc<Record>);
+
+#[derive(Debug)]
+struct Record {
+    request_id: HeaderValue,
+    client: Option<IpAddr>,
+    received: Instant,
+    grpc: bool,
+    classified: OnceLock<Classified>,
+    attempt: Attempt,
+    body_fault: AtomicU8,
+}
+
+impl Facts {
+    /// A record as the ingress begins it.
+    #[must_use]
+    pub fn new(request_id: HeaderValue, client: Option<IpAddr>, received: Instant, grpc: bool) -> Self {
+        Self(Arc::new(Record {
+            request_id,
+            client,
+            received,
+            grpc,
+            classified: OnceLock::new(),
+            attempt: Attempt::default(),
+            body_fault: AtomicU8::new(0),
+        }))
+    }
+
+    /// The facts in a request's extensions; where no ingress has begun them, new ones are put
+    /// there, so that a guard works in a service of its own.
+    pub fn of(headers: &HeaderMap, extensions: &mut Extensions) -> Self {
+        if let Some(facts) = extensions.get::<Self>() {
+            return facts.clone();
+        }
+        let id = headers.get("x-request-id").cloned().unwrap_or_else(|| {
+            let id = format!("{:016x}", Chance::from_system().bits());
+            HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
+        });
+        let facts = Self::new(id, None, Instant::now(), is_grpc(headers));
+        extensions.insert(facts.clone());
+        facts
+    }
+
+    /// The id that names this request in answers and logs.
+    #[must_use]
+    pub fn request_id(&self) -> &HeaderValue {
+        &self.0.request_id
+    }
+
+    /// The client's address, as the trusted peers tell it.
+    #[must_use]
+    pub fn client(&self) -> Option<IpAddr> {
+        self.0.client
+    }
+
+    /// When the request's head had been read.
+    #[must_use]
+    pub fn received(&self) -> Instant {
+        self.0.received
+    }
+
+    /// Whether the request is gRPC, by its content type.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.0.grpc
+    }
+
+    /// What `classify` settled, once it has.
+    #[must_use]
+    pub fn classified(&self) -> Option<&Classified> {
+        self.0.classified.get()
+    }
+
+    /// Settles the classification. Only the first call counts: a request is judged once.
+    pub fn classify(&self, classified: Classified) {
+        drop(self.0.classified.set(classified));
+    }
+
+    /// The settings of type `T` on the matched route.
+    #[must_use]
+    pub fn part<T: std::any::Any>(&self) -> Option<&T> {
+        self.classified()?.route.part()
+    }
+
+    /// How far the request has got.
+    #[must_use]
+    pub fn attempt(&self) -> &Attempt {
+        &self.0.attempt
+    }
+
+    /// Notes what went wrong with the request's body.
+    pub fn body_failed(&self, fault: BodyFault) {
+        self.0.body_fault.store(fault as u8, Ordering::Release);
+    }
+
+    /// What went wrong with the request's body, if anything did.
+    #[must_use]
+    pub fn body_fault(&self) -> Option<BodyFault> {
+        match self.0.body_fault.load(Ordering::Acquire) {
+            1 => Some(BodyFault::Idle),
+            2 => Some(BodyFault::TooLarge),
+            3 => Some(BodyFault::Broken),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a content type says gRPC.
+#[must_use]
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Extensions, HeaderMap, HeaderValue, Method};
+
+    use super::{Access, BodyFault, Facts, Instant, Tenant, is_grpc};
+
+    #[test]
+    fn the_method_alone_tells_reads_from_writes() {
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
+            assert_eq!(Access::of_method(&method), Access::Read);
+        }
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            assert_eq!(Access::of_method(&method), Access::Write);
+        }
+        assert_eq!(Access::of_method(&Method::from_bytes(b"PROPFIND").unwrap()), Access::Write);
+    }
+
+    #[test]
+    fn clones_share_one_record() {
+        let facts = Facts::new(HeaderValue::from_static("a"), None, Instant::now(), false);
+        let other = facts.clone();
+        other.body_failed(BodyFault::TooLarge);
+        other.attempt().sent();
+        assert_eq!(facts.body_fault(), Some(BodyFault::TooLarge));
+        assert_eq!(facts.attempt().outcome(), crate::Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_tenant_is_visible_text() {
+        assert!(Tenant::from_header(&HeaderValue::from_static("")).is_none());
+        assert!(Tenant::from_header(&HeaderValue::from_bytes(b"\xff").unwrap()).is_none());
+        assert_eq!(Tenant::from_header(&HeaderValue::from_static("acme")).unwrap().as_str(), "acme");
+    }
+
+    #[test]
+    fn facts_are_begun_once_per_request() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-request-id", HeaderValue::from_static("job-7"));
+        let mut extensions = Extensions::new();
+        let first = Facts::of(&headers, &mut extensions);
+        first.attempt().sent();
+        let second = Facts::of(&headers, &mut extensions);
+        assert_eq!(second.request_id(), "job-7");
+        assert_eq!(second.attempt().outcome(), crate::Outcome::Unknown, "it is the same record");
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        let mut headers = HeaderMap::new();
+        assert!(!is_grpc(&headers));
+        headers.insert("content-type", HeaderValue::from_static("application/grpc+proto"));
+        assert!(is_grpc(&headers));
+    }
+}

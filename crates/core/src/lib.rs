@@ -1,0 +1,29 @@
+//! The words all guards share.
+//!
+//! A guard knows nothing of its neighbours. What two of them must agree on stands here and
+//! nowhere else: what is known of a request ([`facts`]), what a route is set up to do
+//! ([`plan`]), how an attempt ended ([`outcome`]), how the gateway says no ([`refusal`]),
+//! a value that is replaced while it is read ([`live`]), and where time and chance come
+//! from ([`clock`], [`chance`]).
+
+pub mod chance;
+pub mod clock;
+pub mod facts;
+pub mod live;
+pub mod outcome;
+pub mod plan;
+pub mod refusal;
+pub mod respond;
+pub mod units;
+
+pub use chance::Chance;
+pub use clock::Clock;
+pub use facts::{Access, Classified, Facts, Lane, Tenant};
+pub use live::Live;
+pub use outcome::{Attempt, Outcome};
+pub use plan::RoutePlan;
+pub use refusal::{Code, Refusal};
+pub use respond::RespondLayer;
+
+/// An error of a type that the caller does not need to know.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,66 @@
+//! What a route is set up to do.
+//!
+//! The configuration snapshot is a router whose leaves are `Arc<RoutePlan>`. A plan holds
+//! one checked part per guard that the route uses, found by its type: a guard reads its own
+//! part and cannot name another's, and a guard without a part on this route costs one scan
+//! of a short array.
+
+use std::any::{Any, TypeId};
+
+/// The checked settings of one route, immutable.
+#[derive(Debug)]
+pub struct RoutePlan {
+    name: Box<str>,
+    upstream: Box<str>,
+    parts: Vec<(TypeId, Box<dyn Any + Send + Sync>)>,
+}
+
+impl RoutePlan {
+    /// A plan without parts.
+    pub fn new(name: impl Into<Box<str>>, upstream: impl Into<Box<str>>) -> Self {
+        Self { name: name.into(), upstream: upstream.into(), parts: Vec::new() }
+    }
+
+    /// Adds a guard's part; a second part of the same type replaces the first.
+    #[must_use]
+    pub fn with<T: Any + Send + Sync>(mut self, part: T) -> Self {
+        let id = TypeId::of::<T>();
+        self.parts.retain(|(known, _)| *known != id);
+        self.parts.push((id, Box::new(part)));
+        self
+    }
+
+    /// The route's name, for scopes, metrics and logs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the route's upstream, for scopes.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// The part of type `T`, if the route has one.
+    #[must_use]
+    pub fn part<T: Any>(&self) -> Option<&T> {
+        let id = TypeId::of::<T>();
+        let (_, part) = self.parts.iter().find(|(known, _)| *known == id)?;
+        part.downcast_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RoutePlan;
+
+    #[test]
+    fn a_part_is_found_by_its_type_and_the_last_one_holds() {
+        let plan = RoutePlan::new("retrieve", "stable").with(1u8).with("text").with(2u8);
+        assert_eq!(plan.part::<u8>(), Some(&2));
+        assert_eq!(plan.part::<&str>(), Some(&"text"));
+        assert_eq!(plan.part::<u16>(), None);
+        assert_eq!((plan.name(), plan.upstream()), ("retrieve", "stable"));
+    }
+}

@@ -1,0 +1,183 @@
+//! The command line: what can be typed, and the commands that need no gateway of their own.
+//!
+//! `serve` and `demo` run a gateway and live elsewhere; the rest is here. `check` and
+//! `schema` work on a file, `status`, `freeze`, `thaw` and `reload` talk to a running
+//! gateway's admin address. Every command prints for people by default and the API's own
+//! JSON with `--json`; results go to standard output, what went wrong to standard error.
+//!
+//! Exit codes, for scripts:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done; with `freeze --wait`: drained, and every write's end is known |
+//! | 1 | an error: the gateway cannot be reached, or refused |
+//! | 2 | wrong usage, or a configuration that is not valid |
+//! | 3 | `freeze --wait`: a member of a group did not answer |
+//! | 4 | `freeze --wait`: drained, but the end of some writes cannot be known |
+//! | 5 | `freeze --wait`: not drained within the limit; the freeze is on |
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+mod check;
+mod client;
+mod freeze;
+mod output;
+mod reload;
+mod schema;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use client::AdminArgs;
+pub use freeze::{FreezeArgs, ThawArgs};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version, about = "The gateway that makes a RAG service safe to operate")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway in the foreground
+    Serve(ServeArgs),
+    /// Run a gateway and three small RAG services on loopback, and show what to try
+    Demo(DemoArgs),
+    /// What needs no gateway of its own.
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// The commands that [`run_client`] runs.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Check a configuration file and say everything that is wrong with it
+    Check(CheckArgs),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Show what a running gateway does: configuration, freezes, upstreams
+    Status(StatusArgs),
+    /// Stop letting writes through, at once
+    Freeze(FreezeArgs),
+    /// End a freeze
+    Thaw(ThawArgs),
+    /// Have a running gateway read its configuration file again
+    Reload(ReloadArgs),
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", env = "SLUICEGATE_CONFIG")]
+    pub config: PathBuf,
+    /// Log as JSON lines instead of text
+    #[arg(long)]
+    pub json_log: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Send mixed traffic and print a live line of what happens
+    #[arg(long)]
+    pub traffic: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Where the gateway is.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `reload`.
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// Where the gateway is.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Print the API's JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a command ended; the numbers are part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    Invalid = 2,
+    Unsettled = 4,
+    NotDrained = 5,
+}
+
+/// Where a command writes: results, and what went wrong.
+pub(crate) struct Streams<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) err: &'a mut dyn Write,
+}
+
+/// Why a command could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Client(#[from] client::ClientError),
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Runs a command to its end; the exit code is the process's own.
+#[must_use]
+pub fn run_client(command: &ClientCommand) -> ExitCode {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    ExitCode::from(run(command, &mut Streams { out: &mut out, err: &mut err }) as u8)
+}
+
+fn run(command: &ClientCommand, to: &mut Streams<'_>) -> Exit {
+    let ended = match command {
+        ClientCommand::Check(args) => check::run(args, to),
+        ClientCommand::Schema => schema::run(to),
+        ClientCommand::Status(args) => status::run(args, to),
+        ClientCommand::Freeze(args) => freeze::freeze(args, to),
+        ClientCommand::Thaw(args) => freeze::thaw(args, to),
+        ClientCommand::Reload(args) => reload::run(args, to),
+    };
+    ended.unwrap_or_else(|failure| {
+        // `sluicegate status | head -1` is no failure worth a word.
+        let quiet = matches!(&failure, Failure::Print(error) if error.kind() == io::ErrorKind::BrokenPipe);
+        if !quiet {
+            // With standard error gone as well there is nowhere left to say it.
+            let _ = writeln!(to.err, "sluicegate: {failure}");
+        }
+        Exit::Failed
+    })
+}

@@ -1,0 +1,139 @@
+//! How results look to people: aligned tables, short times.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sluicegate_core::units::Span;
+use sluicegate_freeze::Scope;
+
+/// Prints the API's JSON, indented.
+pub(crate) fn json(out: &mut dyn Write, value: &Value) -> io::Result<()> {
+    writeln!(out, "{value:#}")
+}
+
+/// Rows under a head, each column as wide as its widest cell, indented by two.
+pub(crate) fn table(out: &mut dyn Write, head: &[String], rows: &[Vec<String>]) -> io::Result<()> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).chain(head.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    for row in [head].into_iter().chain(rows.iter().map(Vec::as_slice)) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Any list of objects as a table: one column per member, in the order they first appear.
+/// What is no such list is printed as JSON.
+pub(crate) fn section(out: &mut dyn Write, value: &Value) -> io::Result<()> {
+    let rows =
+        value.as_array().and_then(|rows| rows.iter().map(Value::as_object).collect::<Option<Vec<_>>>());
+    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else {
+        let empty = value.as_array().is_some_and(Vec::is_empty) || value.is_null();
+        return if empty { writeln!(out, "  none") } else { writeln!(out, "  {value}") };
+    };
+    let mut head: Vec<String> = Vec::new();
+    for name in rows.iter().flat_map(|row| row.keys()) {
+        if !head.contains(name) {
+            head.push(name.clone());
+        }
+    }
+    let line = |row: &&serde_json::Map<String, Value>| {
+        head.iter().map(|name| row.get(name).map_or_else(|| "-".to_owned(), cell)).collect()
+    };
+    let lines: Vec<Vec<String>> = rows.iter().map(line).collect();
+    let head: Vec<String> = head.iter().map(|name| name.replace('_', " ").to_uppercase()).collect();
+    table(out, &head, &lines)
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// How long between two moments, in its two largest units.
+pub(crate) fn between(from: Timestamp, to: Timestamp) -> String {
+    let seconds = u64::try_from(to.as_second().saturating_sub(from.as_second())).unwrap_or_default();
+    // What is below a thousandth of the whole says nothing.
+    let seconds = match seconds {
+        0..3600 => seconds,
+        3600..86_400 => seconds / 60 * 60,
+        _ => seconds / 3600 * 3600,
+    };
+    Span(Duration::from_secs(seconds)).to_string()
+}
+
+/// What a freeze covers.
+pub(crate) fn scope(scope: Option<&Scope>) -> String {
+    let Some(scope) = scope.filter(|scope| !scope.is_everything()) else { return "everything".to_owned() };
+    let kinds = [("route", &scope.routes), ("tenant", &scope.tenants), ("upstream", &scope.upstreams)];
+    let named = kinds.iter().filter_map(|(kind, names)| {
+        let names = names.as_ref()?;
+        let plural = if names.len() == 1 { "" } else { "s" };
+        Some(format!("{kind}{plural} {}", names.join(", ")))
+    });
+    named.collect::<Vec<_>>().join(" and ")
+}
+
+/// `1 write`, `3 writes`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+    use sluicegate_freeze::Scope;
+
+    use super::{between, scope, section};
+
+    fn shown(value: &serde_json::Value) -> String {
+        let mut out = Vec::new();
+        section(&mut out, value).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_list_of_objects_is_a_table_and_anything_else_is_itself() {
+        let rows = json!([
+            { "address": "127.0.0.1:8080", "tls": false },
+            { "address": "[::1]:443", "tls": true, "workers": [1, 2] },
+        ]);
+        let expected =
+            "  ADDRESS         TLS  WORKERS\n  127.0.0.1:8080  no   -\n  [::1]:443       yes  1, 2\n";
+        assert_eq!(shown(&rows), expected);
+        assert_eq!(shown(&json!([])), "  none\n");
+        assert_eq!(shown(&json!({ "a": 1 })), "  {\"a\":1}\n");
+    }
+
+    #[test]
+    fn times_are_told_in_their_large_units() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        for (seconds, text) in [(0, "0s"), (61, "1m1s"), (3661, "1h1m"), (90_061, "1d1h"), (-5, "0s")] {
+            assert_eq!(between(at(0), at(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_scope_is_told_by_its_kinds() {
+        assert_eq!(scope(None), "everything");
+        let some = Scope {
+            routes: Some(vec!["a".into(), "b".into()]),
+            tenants: Some(vec!["t".into()]),
+            upstreams: None,
+        };
+        assert_eq!(scope(Some(&some)), "routes a, b and tenant t");
+    }
+}

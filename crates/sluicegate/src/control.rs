@@ -1,0 +1,362 @@
+//! Taking a configuration while the gateway runs.
+//!
+//! Every source takes the same way: parse, check, build everything that can fail (names
+//! resolved, certificates read, listeners bound, files opened), and only then commit, which
+//! cannot fail. A document that is refused changes nothing and is shown with all its problems
+//! in the log, at `GET /config`, and in the metrics. Documents are taken one after another.
+//!
+//! The first document takes this way too, so that what starts is what a reload would accept.
+//! What comes out is listed in [`metrics`].
+
+mod metrics;
+mod persist;
+mod view;
+mod watch;
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use sluicegate_admin::{Applied, Token};
+use sluicegate_config::{Loaded, Rejected, Source, document::Document, load, parse, problem_at};
+use sluicegate_freeze::{FreezeSettings, Freezes};
+use sluicegate_server::{ConnSettings, Server};
+use sluicegate_upstream::Upstreams;
+
+use crate::{
+    access_log::AccessLog,
+    admin_port::{AdminPort, Bound},
+    logging::LogSwitch,
+    metrics::RequestMetrics,
+    say::say,
+    snapshot::Snapshot,
+};
+
+pub(crate) use metrics::ConfigMetrics;
+pub(crate) use view::Shared;
+pub(crate) use watch::{entry, watch};
+
+/// What a document is taken into.
+pub(crate) struct Parts {
+    pub(crate) server: Arc<Server>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) freezes: Freezes,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) requests: RequestMetrics,
+    pub(crate) token: Arc<Token>,
+    pub(crate) log: LogSwitch,
+    pub(crate) metrics: ConfigMetrics,
+}
+
+/// Takes documents, one after another.
+pub(crate) struct Control {
+    parts: Parts,
+    /// The file that the gateway was started with, if any.
+    file: Option<PathBuf>,
+    admin: std::sync::OnceLock<AdminPort>,
+    state: Mutex<State>,
+    /// Held for as long as one document is being taken.
+    one_at_a_time: Mutex<()>,
+}
+
+struct State {
+    generation: u64,
+    running: Option<Loaded>,
+    /// Digest of what was last read from the file, if that could be taken. A document sent
+    /// meanwhile runs until the file differs from this, not from what runs.
+    file_hash: Option<String>,
+    /// What needs a restart is told against this one.
+    first: Option<Arc<Document>>,
+    taken_at: Timestamp,
+    refused: Option<(Rejected, Timestamp)>,
+    announced: BTreeSet<SocketAddr>,
+}
+
+/// Everything of a document that can fail to be made, made.
+struct Built {
+    snapshot: Snapshot,
+    listeners: sluicegate_server::Prepared,
+    freeze: FreezeSettings,
+    admin: Option<Bound>,
+    token: Option<String>,
+}
+
+impl Control {
+    pub(crate) fn new(parts: Parts, file: Option<PathBuf>) -> Self {
+        let state = State {
+            generation: 0,
+            running: None,
+            file_hash: None,
+            first: None,
+            taken_at: Timestamp::now(),
+            refused: None,
+            announced: BTreeSet::new(),
+        };
+        Self {
+            parts,
+            file,
+            admin: std::sync::OnceLock::new(),
+            state: Mutex::new(state),
+            one_at_a_time: Mutex::new(()),
+        }
+    }
+
+    /// Gives the admin API's port over; the API itself needs this control, so it comes later.
+    pub(crate) fn set_admin(&self, port: AdminPort) {
+        drop(self.admin.set(port));
+    }
+
+    pub(crate) fn admin(&self) -> Option<&AdminPort> {
+        self.admin.get()
+    }
+
+    fn generation(&self) -> u64 {
+        self.state.lock().generation
+    }
+
+    pub(crate) fn document(&self) -> Option<Arc<Document>> {
+        self.state.lock().running.as_ref().map(|loaded| loaded.document.clone())
+    }
+
+    /// Reads the file again and takes it. Without `force` a text that was read before, or runs
+    /// already, is left alone; with it, its certificates and names are read anew all the same.
+    ///
+    /// Blocking.
+    pub(crate) fn reload(&self, force: bool) -> Result<Applied, Rejected> {
+        let Some(file) = &self.file else {
+            return Err(Rejected { problems: Vec::new() });
+        };
+        let _turn = self.one_at_a_time.lock();
+        let loaded = load(file).map_err(|rejected| {
+            self.state.lock().file_hash = None;
+            self.refuse(rejected)
+        })?;
+        let known = self.knows(&loaded);
+        if known && !force {
+            return Ok(self.applied());
+        }
+        self.take(loaded)
+    }
+
+    /// Notes what was read from the file. Whether that needs no taking: it was read before, or
+    /// it runs already (a broken file was put right).
+    fn knows(&self, loaded: &Loaded) -> bool {
+        let mut state = self.state.lock();
+        let before = state.file_hash.replace(loaded.hash.clone());
+        if before.as_ref() == Some(&loaded.hash) {
+            return true;
+        }
+        let runs = state.running.as_ref().is_some_and(|running| running.hash == loaded.hash);
+        if runs {
+            state.refused = None;
+            self.parts.metrics.successful.set(1);
+        }
+        runs
+    }
+
+    /// Takes a document that was sent.
+    ///
+    /// Blocking.
+    pub(crate) fn put(&self, text: &str, persist: bool) -> Result<Applied, Rejected> {
+        let _turn = self.one_at_a_time.lock();
+        let source = match &self.file {
+            Some(file) if persist => Source::file(file),
+            Some(file) => Source::sent(&Source::file(file).base_dir),
+            None => Source::sent(Path::new(".")),
+        };
+        let loaded = parse(text, &source).map_err(|rejected| self.refuse(rejected))?;
+        let hash = loaded.hash.clone();
+        let applied = self.take(loaded)?;
+        if persist {
+            // The file is about to hold this text; that will be no news.
+            self.state.lock().file_hash = Some(hash);
+        }
+        Ok(applied)
+    }
+
+    /// Takes the first document.
+    ///
+    /// Blocking.
+    pub(crate) fn start(&self, loaded: Loaded) -> Result<Applied, Rejected> {
+        let _turn = self.one_at_a_time.lock();
+        self.state.lock().file_hash = Some(loaded.hash.clone());
+        self.take(loaded)
+    }
+
+    fn take(&self, loaded: Loaded) -> Result<Applied, Rejected> {
+        let built = self.build(&loaded).map_err(|rejected| self.refuse(rejected))?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.commit(loaded, built);
+        Ok(self.applied())
+    }
+
+    /// Makes everything that can fail to be made; changes nothing that runs.
+    fn build(&self, loaded: &Loaded) -> Result<Built, Rejected> {
+        let (document, source) = (&*loaded.document, &loaded.source);
+        let mut problems = Vec::new();
+        let at = |path: &str, message: String| problem_at(loaded, path, message);
+        let access_log = document.access_log.as_ref().and_then(|wanted| {
+            let path = (!wanted.is_stdout()).then(|| source.resolve(&wanted.path));
+            AccessLog::open(path.as_deref(), self.parts.metrics.log_dropped.clone())
+                .map(Arc::new)
+                .map_err(|error| {
+                    problems.push(at(
+                        "access_log.path",
+                        format!(
+                            "cannot be opened: {error}; name a file in a folder that this user may write to"
+                        ),
+                    ));
+                })
+                .ok()
+        });
+        let token = document.admin.token_file.as_ref().and_then(|path| {
+            read_token(&source.resolve(path))
+                .map_err(|message| problems.push(at("admin.token_file", message)))
+                .ok()
+        });
+        let freeze = document
+            .freeze
+            .check()
+            .map_err(|errors| {
+                problems
+                    .extend(errors.into_iter().map(|(path, message)| at(&format!("freeze.{path}"), message)));
+            })
+            .ok();
+        let snapshot = Snapshot::build(loaded, &self.parts.upstreams, &self.parts.requests, access_log)
+            .map_err(|rejected| problems.extend(rejected.problems))
+            .ok();
+        let listeners = self
+            .parts
+            .server
+            .prepare(&document.listen, &source.base_dir)
+            .map_err(|errors| problems.extend(errors.into_iter().map(|(path, message)| at(&path, message))))
+            .ok();
+        let admin = match self.admin.get().map(|port| port.prepare(document.admin.address)) {
+            Some(Ok(bound)) => bound,
+            Some(Err(error)) => {
+                problems.push(at("admin.address", cannot_bind(document.admin.address, &error)));
+                None
+            }
+            None => None,
+        };
+        match (snapshot, listeners, freeze) {
+            (Some(snapshot), Some(listeners), Some(freeze)) if problems.is_empty() => {
+                Ok(Built { snapshot, listeners, freeze, admin, token })
+            }
+            _ => {
+                problems.sort_by_key(|problem| (problem.line, problem.column));
+                Err(Rejected { problems })
+            }
+        }
+    }
+
+    /// Puts what was made in place. Nothing here can fail.
+    fn commit(&self, loaded: Loaded, built: Built) {
+        let parts = &self.parts;
+        let document = loaded.document.clone();
+        parts.token.set(built.token.as_deref());
+        parts.log.set(document.log);
+        parts.upstreams.commit(&built.snapshot.upstreams);
+        // Before the routes: what the document freezes is frozen from its first request on.
+        parts.freezes.apply(&built.freeze);
+        parts.snapshot.store(Arc::new(built.snapshot));
+        parts.server.commit(built.listeners, connections(&document));
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.taken_at = Timestamp::now();
+        state.refused = None;
+        state.first.get_or_insert_with(|| document.clone());
+        tracing::info!(generation = state.generation, hash = %&loaded.hash[..12], source = loaded.source.label(), "configuration taken");
+        state.running = Some(loaded);
+        parts.metrics.generation.set(i64::try_from(state.generation).unwrap_or(i64::MAX));
+        parts.metrics.successful.set(1);
+        parts.metrics.result("taken");
+        let bound: BTreeSet<_> = parts.server.addresses().into_iter().map(|bound| bound.address).collect();
+        for address in bound.difference(&state.announced) {
+            say(format_args!("listening on {address}"));
+        }
+        state.announced = bound;
+        drop(state);
+        if let Some(port) = self.admin.get() {
+            port.commit(built.admin);
+        }
+    }
+
+    fn refuse(&self, rejected: Rejected) -> Rejected {
+        // At the start nothing runs yet, and whoever started the process is told on its way out.
+        let running = self.generation() > 0;
+        for problem in rejected.problems.iter().filter(|_| running) {
+            tracing::error!("configuration refused: {problem}");
+        }
+        self.parts.metrics.successful.set(0);
+        self.parts.metrics.result("refused");
+        self.state.lock().refused = Some((rejected.clone(), Timestamp::now()));
+        rejected
+    }
+
+    fn applied(&self) -> Applied {
+        let state = self.state.lock();
+        Applied {
+            generation: state.generation,
+            hash: state.running.as_ref().map(|loaded| loaded.hash.clone()).unwrap_or_default(),
+            needs_restart: state.needs_restart(),
+        }
+    }
+}
+
+impl State {
+    /// Settings that the running document changes and only a start can.
+    fn needs_restart(&self) -> Vec<String> {
+        let (Some(first), Some(running)) = (&self.first, &self.running) else { return Vec::new() };
+        let now = &running.document;
+        let checks = [
+            ("workers", first.workers != now.workers),
+            ("store", first.store != now.store),
+            ("log.format", first.log.format != now.log.format),
+        ];
+        checks.into_iter().filter(|(_, differs)| *differs).map(|(path, _)| path.to_owned()).collect()
+    }
+}
+
+fn connections(document: &Document) -> ConnSettings {
+    ConnSettings {
+        header_read: document.timeouts.header_read.0,
+        idle: document.timeouts.idle.0,
+        write_stall: document.timeouts.stream_idle.0,
+        max_header_bytes: usize::try_from(document.limits.max_headers.0).unwrap_or(usize::MAX),
+        max_connections: document.max_connections as usize,
+    }
+}
+
+fn read_token(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("cannot read {shown}: {error}; write the token into it, readable for this user only")
+    })?;
+    if text.trim().is_empty() {
+        return Err(format!("{shown} is empty; write the token into it"));
+    }
+    Ok(text)
+}
+
+fn cannot_bind(address: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!(
+            "{address} is in use by another process; stop it (`ss -ltnp` shows which) or choose another address"
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            format!(
+                "{address}: this user may not listen there; choose a port above 1023 or grant CAP_NET_BIND_SERVICE"
+            )
+        }
+        _ => format!("cannot listen on {address}: {error}"),
+    }
+}

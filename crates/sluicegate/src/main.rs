@@ -1,0 +1,5 @@
+//! The `sluicegate` program.
+
+fn main() -> std::process::ExitCode {
+    sluicegate::main()
+}

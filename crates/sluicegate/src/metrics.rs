@@ -1,0 +1,132 @@
+//! What is counted about requests as a client sees them.
+//!
+//! | metric | says |
+//! |---|---|
+//! | `rag_request_count_total{route,status}` | requests ended, by class of status; `aborted` where the client left before there was one |
+//! | `rag_error_count_total{route}` | those that ended in a 5xx |
+//! | `rag_e2e_latency_seconds{route}` | from the request's head to the end of the answer |
+//! | `sluicegate_refusals_total{route,code}` | answers the gateway made itself |
+//!
+//! Routes come from the configuration, statuses and codes from fixed lists, so the number of
+//! series is bounded. The handles are made with a route's plan.
+
+use std::{sync::Arc, time::Duration};
+
+use http::StatusCode;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
+use sluicegate_core::Code;
+
+/// How requests that matched no route are called.
+const UNMATCHED: &str = "(none)";
+const CLASSES: [&str; 6] = ["aborted", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Bounds in seconds: dense where a retriever answers, wide where a model writes.
+const BUCKETS: [f64; 16] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRoute {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStatus {
+    route: String,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCode {
+    route: String,
+    code: &'static str,
+}
+
+/// The families, and the handles of requests without a route.
+#[derive(Clone, Debug)]
+pub struct RequestMetrics(Arc<Families>);
+
+#[derive(Debug)]
+struct Families {
+    requests: Family<ByStatus, Counter>,
+    errors: Family<ByRoute, Counter>,
+    latency: Family<ByRoute, Histogram, fn() -> Histogram>,
+    refusals: Family<ByCode, Counter>,
+    unmatched: RouteMetrics,
+}
+
+/// One route's handles; a part of its plan.
+#[derive(Clone, Debug)]
+pub struct RouteMetrics {
+    requests: [Counter; 6],
+    errors: Counter,
+    latency: Histogram,
+}
+
+impl RequestMetrics {
+    /// Registers the families.
+    pub fn register(registry: &mut Registry) -> Self {
+        let (requests, errors, refusals) = (Family::default(), Family::default(), Family::default());
+        let latency: Family<ByRoute, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        registry.register("rag_request_count", "Requests ended, by class of status", requests.clone());
+        registry.register("rag_error_count", "Requests that ended in a 5xx", errors.clone());
+        registry.register(
+            "rag_e2e_latency_seconds",
+            "From the request's head to the end of the answer",
+            latency.clone(),
+        );
+        registry.register("sluicegate_refusals", "Answers the gateway made itself", refusals.clone());
+        let unmatched = handles(&requests, &errors, &latency, UNMATCHED);
+        Self(Arc::new(Families { requests, errors, latency, refusals, unmatched }))
+    }
+
+    /// The handles of a route.
+    #[must_use]
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        handles(&self.0.requests, &self.0.errors, &self.0.latency, name)
+    }
+
+    /// The handles of requests that matched no route.
+    pub(crate) fn unmatched(&self) -> &RouteMetrics {
+        &self.0.unmatched
+    }
+
+    /// The gateway answers itself.
+    pub(crate) fn refused(&self, route: Option<&str>, code: Code) {
+        let by = ByCode { route: route.unwrap_or(UNMATCHED).to_owned(), code: code.as_str() };
+        self.0.refusals.get_or_create(&by).inc();
+    }
+}
+
+fn handles(
+    requests: &Family<ByStatus, Counter>,
+    errors: &Family<ByRoute, Counter>,
+    latency: &Family<ByRoute, Histogram, fn() -> Histogram>,
+    route: &str,
+) -> RouteMetrics {
+    let by = ByRoute { route: route.to_owned() };
+    RouteMetrics {
+        requests: CLASSES
+            .map(|status| requests.get_or_create(&ByStatus { route: route.to_owned(), status }).clone()),
+        errors: errors.get_or_create(&by).clone(),
+        latency: latency.get_or_create(&by).clone(),
+    }
+}
+
+impl RouteMetrics {
+    /// A request has ended.
+    pub(crate) fn ended(&self, status: Option<StatusCode>, elapsed: Duration) {
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+        if let Some(counter) = self.requests.get(class) {
+            counter.inc();
+        }
+        if class == 5 {
+            self.errors.inc();
+        }
+        self.latency.observe(elapsed.as_secs_f64());
+    }
+}

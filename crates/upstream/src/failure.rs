@@ -1,0 +1,136 @@
+//! What went wrong with an attempt, and what the client is told.
+
+use std::error::Error;
+
+use http::StatusCode;
+use sluicegate_body::BodyLimits;
+use sluicegate_core::{Code, Facts, Refusal, facts::BodyFault};
+use tokio::time::Instant;
+
+use crate::{endpoint::Endpoint, exchange::UpstreamPlan};
+
+/// How an attempt failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// No connection: nothing was sent.
+    Unreachable(String),
+    /// The connection ended without a whole answer.
+    Reset(String),
+    /// The upstream says that it has not looked at the request (HTTP/2 `REFUSED_STREAM`,
+    /// RFC 9113 section 8.7).
+    NotProcessed(String),
+    /// What came back is not HTTP.
+    Garbage(String),
+    /// The deadline, or the limit of this try, passed.
+    Deadline,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &hyper::Error) -> Self {
+        let said = with_cause(error);
+        let reason = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>()?.reason());
+        if reason == Some(h2::Reason::REFUSED_STREAM) {
+            return Self::NotProcessed(said);
+        }
+        if error.is_parse() || error.is_parse_too_large() { Self::Garbage(said) } else { Self::Reset(said) }
+    }
+
+    /// Whether a read may be sent once more: the upstream did not look at it, or a pooled
+    /// connection that it had given up ended before it `answered` a byte. What the client's
+    /// own body did to a connection is neither.
+    pub(crate) fn allows_resend(&self, answered: bool, facts: &Facts) -> bool {
+        match self {
+            Self::NotProcessed(_) => true,
+            Self::Reset(_) => !answered && facts.body_fault().is_none(),
+            Self::Unreachable(_) | Self::Garbage(_) | Self::Deadline => false,
+        }
+    }
+}
+
+fn with_cause(error: &hyper::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
+}
+
+/// Words the failure, counts it, and tells the endpoint's health.
+pub(crate) fn refusal(
+    failure: Failure,
+    facts: &Facts,
+    plan: &UpstreamPlan,
+    endpoint: Option<&Endpoint>,
+    deadline: Option<Instant>,
+) -> Refusal {
+    if let Some(fault) = facts.body_fault() {
+        return for_body(fault, facts);
+    }
+    let name = plan.upstream.name();
+    if let Some(endpoint) = endpoint {
+        match &failure {
+            Failure::Unreachable(_) => {}
+            Failure::Reset(_) | Failure::NotProcessed(_) => {
+                endpoint.metrics.reset.inc();
+            }
+            Failure::Garbage(_) => {
+                endpoint.metrics.garbage.inc();
+            }
+            Failure::Deadline => {
+                endpoint.metrics.timeout.inc();
+            }
+        }
+        if !matches!(failure, Failure::Unreachable(_)) {
+            endpoint.failed(&plan.upstream.ejection);
+        }
+        tracing::debug!(endpoint = %endpoint.text, ?failure, request_id = ?facts.request_id(), "attempt failed");
+    }
+    match failure {
+        Failure::Unreachable(why) => {
+            Refusal::new(Code::UpstreamUnreachable, format!("no connection to upstream `{name}`: {why}"))
+        }
+        Failure::Reset(why) | Failure::NotProcessed(why) => Refusal::new(
+            Code::UpstreamReset,
+            format!("upstream `{name}` closed the connection before it had answered: {why}"),
+        ),
+        Failure::Garbage(why) => Refusal::new(
+            Code::UpstreamReset,
+            format!("upstream `{name}` sent an answer that is not valid HTTP: {why}"),
+        ),
+        Failure::Deadline if deadline.is_some_and(|deadline| Instant::now() >= deadline) => Refusal::new(
+            Code::DeadlineExceeded,
+            format!("upstream `{name}` had not answered when the request's deadline passed"),
+        ),
+        Failure::Deadline => Refusal::new(
+            Code::UpstreamTimeout,
+            format!("upstream `{name}` did not answer within the limit of one try"),
+        ),
+    }
+}
+
+fn for_body(fault: BodyFault, facts: &Facts) -> Refusal {
+    let limits = facts.part::<BodyLimits>();
+    match fault {
+        BodyFault::Idle => Refusal::new(
+            Code::RequestTimeout,
+            match limits {
+                Some(limits) => format!("no byte of the request body came for {:?}", limits.idle),
+                None => "the request body stopped coming".to_owned(),
+            },
+        ),
+        BodyFault::TooLarge => Refusal::new(
+            Code::BodyTooLarge,
+            match limits.and_then(|limits| limits.max) {
+                Some(max) => format!("the body is larger than the {max} bytes this route takes"),
+                None => "the body is too large".to_owned(),
+            },
+        ),
+        BodyFault::Broken => {
+            Refusal::new(Code::BadRequest, "the request body broke off or is framed wrongly")
+                .status(StatusCode::BAD_REQUEST)
+        }
+    }
+    .close()
+}

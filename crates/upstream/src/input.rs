@@ -1,0 +1,180 @@
+//! What the document says about one upstream.
+//!
+//! These are plain input types: their shape and their defaults. What they mean together is
+//! checked by the configuration crate, which knows where each value stands in the file, and
+//! by the pools, which know the network.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicegate_core::units::Span;
+
+/// A named pool of endpoints that serve the same version.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamInput {
+    /// Where it is reached: `http://host:port` or `https://host:port`, at least one.
+    pub endpoints: Vec<String>,
+    /// The protocol spoken to it.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// How its certificate is checked; only `https` endpoints use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTlsInput>,
+    /// Active probes; without it every endpoint counts as healthy until requests fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthInput>,
+    /// When an endpoint that fails requests is left out for a while.
+    #[serde(default)]
+    pub ejection: EjectionInput,
+    /// Idle connections kept per endpoint and worker.
+    #[serde(default = "default_max_idle")]
+    #[schemars(range(max = 65535))]
+    pub max_idle: u32,
+    /// Timeouts of this upstream, instead of those at the top level.
+    #[serde(default, skip_serializing_if = "UpstreamTimeoutsInput::is_empty")]
+    pub timeouts: UpstreamTimeoutsInput,
+    /// Not available yet. The versions it serves: `MODEL_VER`, `INDEX_HASH` or any other name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pins: Option<BTreeMap<String, String>>,
+    /// Not available yet. Where it tells its pins itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestInput>,
+    /// Not available yet. Whether it dedupes by `Idempotency-Key` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub honours_keys: Option<bool>,
+    /// Not available yet. Statuses by which it promises that nothing was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_applied: Option<Vec<u16>>,
+}
+
+/// The protocol spoken to an upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1 in plain text; over TLS what ALPN agrees on.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; in plain text with prior knowledge (h2c).
+    Http2,
+}
+
+/// How an upstream's certificate is checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientTlsInput {
+    /// A PEM file of the authorities to trust, instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The name the certificate must carry (and the SNI sent), instead of the endpoint's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+}
+
+/// Active probes of each endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthInput {
+    /// The path asked for with GET.
+    pub path: String,
+    /// From one probe to the next.
+    #[serde(default = "default_interval")]
+    pub interval: Span,
+    /// How long a probe may take.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    /// Good probes in a row after which an unhealthy endpoint is used again.
+    #[serde(default = "default_healthy_after")]
+    #[schemars(range(min = 1))]
+    pub healthy_after: u32,
+    /// Bad probes in a row after which an endpoint is no longer used.
+    #[serde(default = "default_unhealthy_after")]
+    #[schemars(range(min = 1))]
+    pub unhealthy_after: u32,
+    /// The statuses that count as good; without it any from 200 to 299.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Vec<u16>>,
+}
+
+/// When an endpoint is left out because requests to it failed (a connect failure, a reset, a
+/// 502, 503 or 504).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EjectionInput {
+    /// Failures in a row after which it is left out; 0 never leaves one out.
+    pub consecutive: u32,
+    /// How long the first time; twice as long each further time.
+    pub base: Span,
+    /// The longest it is left out.
+    pub max: Span,
+}
+
+impl Default for EjectionInput {
+    fn default() -> Self {
+        Self { consecutive: 5, base: Span::secs(10), max: Span::secs(300) }
+    }
+}
+
+/// Timeouts of one upstream; what is left out comes from the top level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamTimeoutsInput {
+    /// Until a connection stands, TLS included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Span>,
+    /// Until the response head of one try has come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_try: Option<Span>,
+    /// How long a response body may stay without a byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_idle: Option<Span>,
+    /// How long a request body may stay without a byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_idle: Option<Span>,
+}
+
+impl UpstreamTimeoutsInput {
+    /// Whether it overrides nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Not available yet. A JSON object of the upstream that has its pins as members.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestInput {
+    /// The path asked for with GET.
+    pub path: String,
+    /// From one look to the next.
+    #[serde(default = "default_manifest_interval")]
+    pub interval: Span,
+}
+
+const fn default_max_idle() -> u32 {
+    64
+}
+
+const fn default_interval() -> Span {
+    Span::secs(2)
+}
+
+const fn default_timeout() -> Span {
+    Span::secs(1)
+}
+
+const fn default_healthy_after() -> u32 {
+    1
+}
+
+const fn default_unhealthy_after() -> u32 {
+    2
+}
+
+const fn default_manifest_interval() -> Span {
+    Span::secs(10)
+}

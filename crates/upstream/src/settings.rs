@@ -1,0 +1,153 @@
+//! What the document says about an upstream, checked: the form the pools work with.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http::{HeaderValue, Uri, uri::Authority};
+
+use crate::{
+    input::{EjectionInput, HealthInput, Protocol, UpstreamInput},
+    tls::{self, ClientTls},
+};
+
+/// Something in an upstream's settings that does not work here and now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct SettingsError {
+    /// Where it stands, from the upstream's own entry on: `endpoints[0]`, `tls.ca`.
+    pub path: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl SettingsError {
+    pub(crate) fn at(path: impl Into<String>, message: String) -> Self {
+        Self { path: path.into(), message }
+    }
+}
+
+/// One endpoint, checked and resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointSettings {
+    /// As it is written in the document.
+    pub(crate) text: Box<str>,
+    pub(crate) host: Box<str>,
+    pub(crate) port: u16,
+    pub(crate) authority: Authority,
+    pub(crate) host_header: HeaderValue,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) tls: Option<ClientTls>,
+}
+
+/// One upstream, checked.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    pub(crate) name: Box<str>,
+    pub(crate) protocol: Protocol,
+    pub(crate) endpoints: Vec<EndpointSettings>,
+    pub(crate) health: Option<HealthInput>,
+    pub(crate) ejection: EjectionInput,
+    pub(crate) max_idle: usize,
+    /// Two settings with the same identity reach an endpoint in the same way: its connections
+    /// and its health may be carried over.
+    pub(crate) identity: String,
+}
+
+impl UpstreamSettings {
+    /// Checks `input`, reads its files and resolves its names.
+    ///
+    /// Blocking: it reads files and asks the resolver.
+    pub fn check(
+        name: &str,
+        input: &UpstreamInput,
+        resolve: &dyn Fn(&Path) -> PathBuf,
+    ) -> Result<Self, Vec<SettingsError>> {
+        let mut endpoints = Vec::new();
+        let mut errors = Vec::new();
+        for (at, text) in input.endpoints.iter().enumerate() {
+            match endpoint(text, input, resolve) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(mut error) => {
+                    if error.path.is_empty() {
+                        error.path = format!("endpoints[{at}]");
+                    }
+                    if !errors.contains(&error) {
+                        errors.push(error);
+                    }
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let ca = input.tls.as_ref().and_then(|tls| std::fs::read(resolve(tls.ca.as_deref()?)).ok());
+        Ok(Self {
+            name: name.into(),
+            protocol: input.protocol,
+            endpoints,
+            health: input.health.clone(),
+            ejection: input.ejection.clone(),
+            max_idle: input.max_idle as usize,
+            identity: format!("{:?} {:?} {ca:?}", input.protocol, input.tls),
+        })
+    }
+}
+
+fn endpoint(
+    text: &str,
+    input: &UpstreamInput,
+    resolve: &dyn Fn(&Path) -> PathBuf,
+) -> Result<EndpointSettings, SettingsError> {
+    let wrong = |what: &str| SettingsError::at("", format!("`{text}` {what}"));
+    let uri: Uri =
+        text.parse().map_err(|_| wrong("is not a URL; write http://host:port or https://host:port"))?;
+    let secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(wrong("must begin with http:// or https://")),
+    };
+    let authority = uri.authority().cloned().ok_or_else(|| wrong("names no host"))?;
+    let host = authority.host().to_owned();
+    let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let addresses = lookup(&host, port).map_err(|error| {
+        wrong(&format!(
+            "does not resolve: {error}; check the name, or start the service that provides it first"
+        ))
+    })?;
+    let tls = secure.then(|| tls::client(&host, input.tls.as_ref(), input.protocol, resolve)).transpose()?;
+    let host_header =
+        HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("has a host that cannot be sent"))?;
+    Ok(EndpointSettings {
+        text: text.into(),
+        host: host.into(),
+        port,
+        authority,
+        host_header,
+        addresses,
+        tls,
+    })
+}
+
+/// Asks the system's resolver. Blocking.
+pub(crate) fn lookup(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found: Vec<SocketAddr> = (bare, port).to_socket_addrs()?.collect();
+    if found.is_empty() {
+        return Err(std::io::Error::other("the name has no address"));
+    }
+    Ok(found)
+}
+
+/// The timeouts that hold for one route towards its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    /// Until a connection stands, TLS included.
+    pub connect: Duration,
+    /// Until the response head of one try has come; none leaves it to the deadline.
+    pub per_try: Option<Duration>,
+    /// How long a response body may stay without a byte.
+    pub stream_idle: Duration,
+}

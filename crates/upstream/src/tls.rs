@@ -1,0 +1,89 @@
+//! TLS towards an upstream: who it must prove to be, and which protocols are offered.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+
+use crate::{
+    input::{ClientTlsInput, Protocol},
+    settings::SettingsError,
+};
+
+/// How to reach one endpoint over TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientTls {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+}
+
+/// Builds the client side. `resolve` turns a path of the document into one to open.
+pub(crate) fn client(
+    host: &str,
+    input: Option<&ClientTlsInput>,
+    protocol: Protocol,
+    resolve: &dyn Fn(&Path) -> std::path::PathBuf,
+) -> Result<ClientTls, SettingsError> {
+    let wanted = input.and_then(|tls| tls.server_name.as_deref()).unwrap_or(host);
+    let bare = wanted.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(bare).map_err(|_| {
+        SettingsError::at(
+            "tls.server_name",
+            format!("`{wanted}` is neither a DNS name nor an IP address; set tls.server_name to the name in the certificate"),
+        )
+    })?;
+    let roots = match input.and_then(|tls| tls.ca.as_deref()) {
+        Some(path) => from_file(&resolve(path))?,
+        None => from_system()?,
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SettingsError::at("tls", format!("TLS cannot be set up: {error}")))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = match protocol {
+        Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Protocol::Http1 => vec![b"http/1.1".to_vec()],
+        Protocol::Http2 => vec![b"h2".to_vec()],
+    };
+    Ok(ClientTls { config: Arc::new(config), name })
+}
+
+fn from_file(path: &Path) -> Result<RootCertStore, SettingsError> {
+    let wrong = |what: String| SettingsError::at("tls.ca", what);
+    let shown = path.display();
+    let text = std::fs::read(path).map_err(|error| {
+        wrong(format!("cannot read {shown}: {error}; give a PEM file of the authorities to trust"))
+    })?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| {
+            wrong(format!("{shown} is not PEM: {error:?}; it must hold CERTIFICATE blocks"))
+        })?;
+        roots
+            .add(certificate)
+            .map_err(|error| wrong(format!("{shown} holds a certificate that cannot be used: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(format!(
+            "{shown} holds no certificate; it must hold at least one CERTIFICATE block"
+        )));
+    }
+    Ok(roots)
+}
+
+fn from_system() -> Result<RootCertStore, SettingsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(SettingsError::at(
+            "tls.ca",
+            "this system has no certificate authorities installed; install them or name a PEM file in tls.ca"
+                .to_owned(),
+        ));
+    }
+    Ok(roots)
+}

@@ -1,0 +1,67 @@
+//! Finding a connection for a request: which endpoint, which connection, and what next when
+//! it cannot be reached. Nothing has been sent before a connection stands, so every request
+//! may try another endpoint.
+
+use std::{rc::Rc, sync::Arc};
+
+use sluicegate_core::Facts;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    RequestBody,
+    endpoint::Endpoint,
+    exchange::UpstreamPlan,
+    failure::Failure,
+    pool::{Lease, Pools},
+};
+
+/// Connections that are tried for one request before it is given up.
+const CONNECT_TRIES: usize = 3;
+
+/// Which endpoints and connections one request has been through.
+pub(crate) struct Way<'a, B> {
+    pub(crate) pools: &'a Rc<Pools<B>>,
+    pub(crate) plan: &'a UpstreamPlan,
+    pub(crate) facts: &'a Facts,
+    pub(crate) tried: Vec<u64>,
+    /// Only a new connection will do: a pooled one has just been found dead.
+    pub(crate) fresh: bool,
+}
+
+impl<B> Way<'_, B>
+where
+    B: RequestBody,
+{
+    /// A connection to some endpoint; another endpoint where one cannot be reached.
+    pub(crate) async fn lease(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<(Arc<Endpoint>, Lease<B>), Failure> {
+        let upstream = &self.plan.upstream;
+        let mut last = None;
+        for _ in 0..CONNECT_TRIES {
+            let Some(endpoint) = self.pools.choose(upstream, &self.tried) else { break };
+            let ready = if self.fresh { None } else { self.pools.ready(&endpoint, upstream.max_idle) };
+            if let Some(lease) = ready {
+                return Ok((endpoint, lease));
+            }
+            let limit = Instant::now() + self.plan.timeouts.connect;
+            let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
+            let leasing = self.pools.lease(&endpoint, upstream.max_idle, self.fresh);
+            let reason = match timeout_at(limit, leasing).await {
+                Ok(Ok(lease)) => return Ok((endpoint, lease)),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    return Err(Failure::Deadline);
+                }
+                Err(_) => format!("no connection within {:?}", self.plan.timeouts.connect),
+            };
+            endpoint.metrics.unreachable.inc();
+            endpoint.failed(&upstream.ejection);
+            tracing::debug!(endpoint = %endpoint.text, reason, request_id = ?self.facts.request_id(), "endpoint unreachable");
+            self.tried.push(endpoint.id);
+            last = Some(Failure::Unreachable(reason));
+        }
+        Err(last.unwrap_or_else(|| Failure::Unreachable("no endpoint is left to try".into())))
+    }
+}
