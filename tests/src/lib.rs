@@ -35,7 +35,7 @@ use std::time::Duration;
 pub use client::{Answer, Client};
 pub use gateway::{Folder, Gateway};
 pub use raw::Raw;
-pub use tick::{Tick, eventually, tick};
+pub use tick::{Tick, comes_true, eventually, tick};
 pub use upstream::{Gate, Seen, Step, Upstream};
 
 /// Longer than anything here should take, shorter than anybody's patience.

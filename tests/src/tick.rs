@@ -36,6 +36,14 @@ pub async fn eventually(what: &str, condition: impl FnMut() -> bool) {
     assert!(within(LIMIT, condition).await, "never came true within {LIMIT:?}: {what}");
 }
 
+/// As [`eventually`], for a condition that has to be asked for.
+pub async fn comes_true(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !condition().await {
+        assert!(Instant::now() < end, "never came true within {LIMIT:?}: {what}");
+    }
+}
+
 /// Waits up to `limit` until `condition` holds and says whether it did.
 pub async fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;

@@ -38,6 +38,25 @@ async fn the_body_waits_for_the_upstreams_100() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_other_interim_answer_asks_for_the_body() {
+    let (upstream, gateway) = start("").await;
+    upstream.on(
+        "/",
+        [
+            Step::Send("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n".into()),
+            Step::Quiet(Duration::from_millis(300)),
+            Step::Send("HTTP/1.1 100 Continue\r\n\r\n".into()),
+            Step::Read,
+            Step::Send(response("200 OK", "", "ok")),
+        ],
+    );
+    let mut raw = Raw::connect(gateway.address()).await;
+    let answer = raw.ask(format!("{EXPECTING}hello")).await;
+    assert_eq!((answer.status, upstream.seen()[0].body.as_slice()), (200, &b"hello"[..]));
+    assert_eq!(upstream.violations(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_asked_for_its_body_and_an_upstream_without_100_gets_it_after_a_second() {
     let (upstream, gateway) = start("").await;
     upstream.on(

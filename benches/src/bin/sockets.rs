@@ -9,7 +9,7 @@
 use std::{
     env,
     ffi::OsString,
-    fs,
+    fs, io,
     net::SocketAddr,
     os::unix::process::CommandExt,
     path::PathBuf,
@@ -96,20 +96,21 @@ fn main() -> ExitCode {
 impl Role {
     fn play(self) -> Result<(), Failure> {
         pin(if matches!(self, Self::Upstream) { Side::Around } else { Side::Proxy });
-        if let Self::Run { program, args } = self {
+        match self {
+            Self::Upstream => listen(upstream::serve),
+            Self::Bare { upstream, http2 } => listen(|listener| bare::serve(listener, upstream, http2)),
             // Comes back only if it could not be run.
-            return Err(Command::new(program).args(args).exec().into());
+            Self::Run { program, args } => Err(Command::new(program).args(args).exec().into()),
         }
-        LocalRuntime::new()?.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            println!("listening on {}", listener.local_addr()?);
-            match self {
-                Self::Bare { upstream, http2 } => bare::serve(listener, upstream, http2).await?,
-                Self::Upstream | Self::Run { .. } => upstream::serve(listener).await?,
-            }
-            Ok(())
-        })
     }
+}
+
+fn listen<F: Future<Output = io::Result<()>>>(serve: impl FnOnce(TcpListener) -> F) -> Result<(), Failure> {
+    LocalRuntime::new()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("listening on {}", listener.local_addr()?);
+        Ok(serve(listener).await?)
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

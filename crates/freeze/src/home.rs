@@ -241,10 +241,14 @@ impl Home {
     }
 }
 
-/// Now, on the wall to the millisecond: finer digits would only clutter what clients see.
 fn moment(clock: &Clock) -> Moment {
     let millis = i64::try_from(clock.unix_millis()).unwrap_or(i64::MAX);
     Moment { wall: Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX), steady: Instant::now() }
+}
+
+/// A time to the millisecond: finer digits would only clutter what clients see.
+fn millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub use settings::ConnSettings;
 
 /// What answers the requests of a worker's connections.
 ///
-/// One is built per worker, on the worker's thread, inside its `LocalSet`: it may hold `Rc`s
+/// One is built per worker, on the worker's thread, inside its local runtime: it may hold `Rc`s
 /// and start local tasks.
 pub trait Handler: 'static {
     /// The body of an answer. An error breaks the answer off so that it cannot look complete.

@@ -14,9 +14,9 @@ use std::{
 
 use pin_project_lite::pin_project;
 use tokio::{
-    runtime,
+    runtime::{self, LocalOptions},
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
-    task::{LocalSet, spawn_local},
+    task::spawn_local,
 };
 
 use crate::{
@@ -76,22 +76,21 @@ fn run<H: Handler>(
     inbox: Inbox,
     told: &mpsc::SyncSender<io::Result<()>>,
 ) {
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = told.send(Err(error));
-            return;
-        }
-    };
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    // A runtime whose own queue holds local tasks: a local set on top of another would queue
+    // and wake each task twice.
+    let runtime =
+        match runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = told.send(Err(error));
+                return;
+            }
+        };
+    runtime.block_on(async {
         let handler = Rc::new(make(index));
         let _ = told.send(Ok(()));
         receive(handler, shared, inbox).await;
     });
-    // What still runs is dropped here, with the runtime's timers and IO still in reach.
-    let _runtime = runtime.enter();
-    drop(local);
 }
 
 async fn receive<H: Handler>(handler: Rc<H>, shared: Arc<Shared>, mut inbox: Inbox) {

@@ -15,6 +15,7 @@ mod watch;
 
 use std::{
     collections::BTreeSet,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -160,10 +161,11 @@ impl Control {
         runs
     }
 
-    /// Takes a document that was sent.
+    /// Takes a document that was sent. With `persist` it also replaces the file, before any
+    /// other reading of that file: a reload in between would undo what was just taken.
     ///
     /// Blocking.
-    pub(crate) fn put(&self, text: &str, persist: bool) -> Result<Applied, Rejected> {
+    pub(crate) fn put(&self, text: &str, persist: bool) -> Result<(Applied, io::Result<()>), Rejected> {
         let _turn = self.one_at_a_time.lock();
         let source = match &self.file {
             Some(file) if persist => Source::file(file),
@@ -173,11 +175,14 @@ impl Control {
         let loaded = parse(text, &source).map_err(|rejected| self.refuse(rejected))?;
         let hash = loaded.hash.clone();
         let applied = self.take(loaded)?;
-        if persist {
-            // The file is about to hold this text; that will be no news.
-            self.state.lock().file_hash = Some(hash);
-        }
-        Ok(applied)
+        let replaced = match self.file.as_ref().filter(|_| persist) {
+            None => Ok(()),
+            Some(file) => persist::replace(file, text).inspect(|()| {
+                // That the file holds this text now will be no news.
+                self.state.lock().file_hash = Some(hash);
+            }),
+        };
+        Ok((applied, replaced))
     }
 
     /// Takes the first document.
@@ -347,12 +352,12 @@ fn read_token(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn cannot_bind(address: SocketAddr, error: &std::io::Error) -> String {
+fn cannot_bind(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!(
+        io::ErrorKind::AddrInUse => format!(
             "{address} is in use by another process; stop it (`ss -ltnp` shows which) or choose another address"
         ),
-        std::io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::PermissionDenied => {
             format!(
                 "{address}: this user may not listen there; choose a port above 1023 or grant CAP_NET_BIND_SERVICE"
             )

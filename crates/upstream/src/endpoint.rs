@@ -16,6 +16,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, uri::Authority};
+use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use crate::{
@@ -41,6 +43,9 @@ pub struct Endpoint {
     addresses: ArcSwap<Vec<SocketAddr>>,
     next_address: AtomicUsize,
     born: Instant,
+    /// Whose probes count: those of the upstream that the present snapshot has. A request
+    /// that outlives its snapshot keeps a former one alive, and its probes with it.
+    prober: Mutex<u64>,
     probed_down: AtomicBool,
     failures: AtomicU32,
     ejections: AtomicU32,
@@ -52,7 +57,6 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Endpoint {
     pub(crate) fn new(settings: &EndpointSettings, protocol: Protocol, metrics: EndpointMetrics) -> Self {
-        metrics.available.set(1);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             text: settings.text.clone(),
@@ -66,6 +70,7 @@ impl Endpoint {
             addresses: ArcSwap::from_pointee(settings.addresses.clone()),
             next_address: AtomicUsize::new(0),
             born: Instant::now(),
+            prober: Mutex::new(0),
             probed_down: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
@@ -124,8 +129,27 @@ impl Endpoint {
         }
     }
 
-    /// What probes found. Returns whether that is news.
-    pub(crate) fn probed(&self, up: bool) -> bool {
+    /// From now on only what `prober` finds counts. Without probes nothing would ever say that
+    /// it is up again: then it is up.
+    pub(crate) fn entrust(&self, prober: u64, watched: bool) {
+        *self.prober.lock() = prober;
+        if !watched {
+            self.probed(prober, true);
+        }
+    }
+
+    /// Whether the probes of `prober` count.
+    pub(crate) fn is_entrusted(&self, prober: u64) -> bool {
+        *self.prober.lock() == prober
+    }
+
+    /// What `prober` found. Returns whether that counts and is news.
+    pub(crate) fn probed(&self, prober: u64, up: bool) -> bool {
+        // Held until it is written: no verdict of a former prober can come in after the hand-over.
+        let entrusted = self.prober.lock();
+        if *entrusted != prober {
+            return false;
+        }
         let news = self.probed_down.swap(!up, Ordering::Relaxed) == up;
         if news {
             self.show();
@@ -163,8 +187,16 @@ impl Endpoint {
         tracing::warn!(endpoint = %self.text, ?length, "endpoint left out: {} requests in a row failed", rule.consecutive);
     }
 
+    /// It runs from now on: shows itself in its gauge.
+    pub(crate) fn begin(&self, gauge: impl FnOnce() -> Gauge) {
+        self.metrics.available.get_or_init(gauge);
+        self.show();
+    }
+
     fn show(&self) {
-        self.metrics.available.set(i64::from(self.is_available()));
+        if let Some(gauge) = self.metrics.available.get() {
+            gauge.set(i64::from(self.is_available()));
+        }
     }
 }
 
@@ -194,7 +226,7 @@ mod tests {
             addresses: vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 2], 1).into()],
             tls: None,
         };
-        Endpoint::new(&settings, Protocol::Auto, metrics.handles("u", "e"))
+        Endpoint::new(&settings, Protocol::Auto, metrics.handles("u"))
     }
 
     const RULE: EjectionInput = EjectionInput { consecutive: 3, base: Span::secs(10), max: Span::secs(30) };
@@ -233,11 +265,25 @@ mod tests {
     #[tokio::test]
     async fn probes_are_told_apart_from_news() {
         let endpoint = endpoint();
-        assert!(!endpoint.probed(true));
-        assert!(endpoint.probed(false));
-        assert!(!endpoint.probed(false));
+        endpoint.entrust(1, true);
+        assert!(!endpoint.probed(1, true));
+        assert!(endpoint.probed(1, false));
+        assert!(!endpoint.probed(1, false));
         assert_eq!(endpoint.state(), "unhealthy");
-        assert!(endpoint.probed(true));
+        assert!(endpoint.probed(1, true));
+    }
+
+    #[tokio::test]
+    async fn only_the_present_prober_is_heard() {
+        let endpoint = endpoint();
+        endpoint.entrust(1, true);
+        assert!(endpoint.probed(1, false));
+        endpoint.entrust(2, true);
+        assert!(!endpoint.probed(1, true));
+        assert_eq!(endpoint.state(), "unhealthy", "what is known stays known");
+        endpoint.entrust(3, false);
+        assert!(!endpoint.probed(2, false));
+        assert_eq!(endpoint.state(), "healthy", "nobody probes it any more");
     }
 
     #[tokio::test]

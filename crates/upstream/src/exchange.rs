@@ -33,11 +33,12 @@ use crate::{
     endpoint::Endpoint,
     failure::{Failure, refusal},
     forward::clean_response,
-    head::{address, check_length, copy, expects_continue},
+    head::{address, check_length, expects_continue},
     pool::{Lease, Pools, Sender},
     registry::Upstream,
-    send::{Sent, send},
+    send::{Sent, dispatch, in_time},
     settings::RouteTimeouts,
+    spare::Spare,
     way::Way,
 };
 
@@ -81,10 +82,7 @@ where
     }
 }
 
-impl<B> Service<Request<B>> for Proxy<B>
-where
-    B: RequestBody,
-{
+impl<B: RequestBody> Service<Request<B>> for Proxy<B> {
     type Response = Response<ResponseBody<B>>;
     type Error = Refusal;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Refusal>>>>;
@@ -94,81 +92,26 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        Box::pin(exchange(self.pools.clone(), request))
-    }
-}
-
-async fn exchange<B: RequestBody>(
-    pools: Rc<Pools<B>>,
-    request: Request<B>,
-) -> Result<Response<ResponseBody<B>>, Refusal> {
-    let (mut head, body) = request.into_parts();
-    let facts = head.extensions.remove::<Facts>();
-    head.extensions.clear();
-    let planned = facts.as_ref().and_then(|facts| Some((facts, facts.part::<UpstreamPlan>()?)));
-    let Some((facts, plan)) = planned else {
-        return Err(Refusal::new(Code::NoRoute, "the request was matched to no upstream"));
-    };
-    if head.method == Method::CONNECT {
-        return Err(Refusal::new(
-            Code::BadRequest,
-            "CONNECT is not served: this gateway opens no tunnels by it",
-        ));
-    }
-    check_length(&head, facts)?;
-    let settled = facts.classified();
-    let mut terms = Terms {
-        reads: settled.is_some_and(|it| it.access == Access::Read),
-        deadline: settled.and_then(|it| it.deadline),
-        upgrade: head.headers.contains_key(header::UPGRADE),
-        gate: expects_continue(&head).then(Arc::default),
-        facts,
-        plan,
-    };
-    let mut timer = pools.timer(terms.until(facts.received()));
-    let body = terms.outbound(body);
-    match attempts(&pools, &terms, head, body, &mut timer).await {
-        Ok(answered) => Ok(answer(answered, (pools, timer), &mut terms)),
-        Err(failed) => {
-            pools.keep_timer(timer);
-            if let Some(gate) = &terms.gate {
-                gate.abort();
-            }
-            Err(refusal(failed.why, facts, plan, failed.at.as_deref(), terms.deadline))
+        match Exchange::begin(self.pools.clone(), request) {
+            Ok(exchange) => Box::pin(exchange.run()),
+            Err(refusal) => Box::pin(std::future::ready(Err(refusal))),
         }
     }
 }
 
-/// What holds for all attempts of one request.
-struct Terms<'a> {
-    facts: &'a Facts,
-    plan: &'a UpstreamPlan,
+/// One request on its way. What is sent lies here and not in the futures below, which would
+/// each keep a copy of the room for it.
+struct Exchange<B> {
+    pools: Rc<Pools<B>>,
+    facts: Facts,
+    /// Taken while an attempt has them.
+    unsent: Option<(Parts, Outbound<B>)>,
+    timer: LazyTimer,
+    deadline: Option<Instant>,
     reads: bool,
     upgrade: bool,
-    deadline: Option<Instant>,
     /// In front of a body that waits for `100 Continue`.
     gate: Option<Arc<Gate>>,
-}
-
-impl Terms<'_> {
-    /// When a try that begins at `from` must have its response head.
-    fn until(&self, from: Instant) -> Instant {
-        let per_try = self.plan.timeouts.per_try.map(|limit| from + limit);
-        let earlier = [self.deadline, per_try].into_iter().flatten().min();
-        // Without either, a day stands in for never.
-        earlier.unwrap_or_else(|| from + Duration::from_secs(86_400))
-    }
-
-    fn outbound<B: RequestBody>(&self, body: B) -> Outbound<B> {
-        if body.is_end_stream() {
-            return Outbound::empty();
-        }
-        match &self.gate {
-            Some(gate) => Outbound::once(body).behind(gate.clone()),
-            None if self.reads => Outbound::kept(body, KEEP),
-            None => Outbound::once(body),
-        }
-    }
 }
 
 /// A response head, and the connection its body is on.
@@ -184,89 +127,141 @@ struct Failed {
     at: Option<Arc<Endpoint>>,
 }
 
-/// Sends the request until it has an answer or must not be sent again.
-async fn attempts<B: RequestBody>(
-    pools: &Rc<Pools<B>>,
-    terms: &Terms<'_>,
-    mut head: Parts,
-    mut body: Outbound<B>,
-    timer: &mut LazyTimer,
-) -> Result<Answered<B>, Failed> {
-    let attempt = terms.facts.attempt();
-    let mut way = Way { pools, plan: terms.plan, facts: terms.facts, tried: Vec::new(), fresh: false };
-    for _ in 0..SEND_TRIES {
-        let leased = way.lease(terms.deadline).await;
-        let (endpoint, mut lease) = leased.map_err(|why| Failed { why, at: None })?;
-        if terms.plan.timeouts.per_try.is_some() {
-            timer.arm(terms.until(Instant::now()));
+impl<B: RequestBody> Exchange<B> {
+    /// Everything that can be settled on the spot.
+    fn begin(pools: Rc<Pools<B>>, request: Request<B>) -> Result<Self, Refusal> {
+        let (mut head, body) = request.into_parts();
+        let facts = head.extensions.remove::<Facts>();
+        head.extensions.clear();
+        let Some(facts) = facts else { return Err(unmatched()) };
+        if head.method == Method::CONNECT {
+            let detail = "CONNECT is not served: this gateway opens no tunnels by it";
+            return Err(Refusal::new(Code::BadRequest, detail));
         }
-        // Kept only where a second sending is allowed and may be needed.
-        let may_repeat = lease.reused && terms.reads && !terms.upgrade;
-        let spare = if may_repeat { body.again().map(|again| (copy(&head), again)) } else { None };
-        let http2 = matches!(lease.sender, Sender::Http2(_));
-        address(&mut head, &body, &endpoint, terms.plan, http2, terms.upgrade);
-        attempt.sent();
-        match send(&mut lease, Request::from_parts(head, body), timer, terms.gate.as_ref()).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !terms.upgrade => {
-                let why = Failure::Garbage("it switched protocols without being asked to".to_owned());
-                return Err(Failed { why, at: Some(endpoint) });
-            }
-            Ok(response) => return Ok(Answered { response, endpoint, lease }),
-            Err(Sent::Not(request)) => {
-                // The connection was closed before it took the request: nobody saw it.
-                attempt.not_applied();
-                (head, body) = request.into_parts();
-            }
-            Err(Sent::Maybe(why)) => match spare {
-                Some((kept, again))
-                    if why.allows_resend(lease.was_answered(), terms.facts) && again.can_repeat() =>
-                {
-                    endpoint.metrics.resent.inc();
-                    tracing::debug!(endpoint = %endpoint.text, "sent again: a pooled connection had died");
-                    (head, body) = (kept, again);
-                }
-                _ => {
-                    if matches!(why, Failure::NotProcessed(_)) {
-                        attempt.not_applied();
-                    }
-                    return Err(Failed { why, at: Some(endpoint) });
-                }
-            },
-        }
-        way.fresh = true;
+        check_length(&head, &facts)?;
+        let settled = facts.classified();
+        let deadline = settled.and_then(|it| it.deadline);
+        let reads = settled.is_some_and(|it| it.access == Access::Read);
+        let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
+        let timer = pools.timer(until(plan, deadline, facts.received()));
+        let gate: Option<Arc<Gate>> = expects_continue(&head).then(Arc::default);
+        let body = match &gate {
+            _ if body.is_end_stream() => Outbound::empty(),
+            Some(gate) => Outbound::once(body).behind(gate.clone()),
+            None if reads => Outbound::kept(body, KEEP),
+            None => Outbound::once(body),
+        };
+        let upgrade = head.headers.contains_key(header::UPGRADE);
+        Ok(Self { pools, facts, unsent: Some((head, body)), timer, deadline, reads, upgrade, gate })
     }
-    let why = Failure::Unreachable("connections are closed before they take a request".to_owned());
-    Err(Failed { why, at: None })
+
+    async fn run(mut self) -> Result<Response<ResponseBody<B>>, Refusal> {
+        // Borrowed from a handle of its own, so that the exchange can be changed meanwhile.
+        let facts = self.facts.clone();
+        let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
+        match self.attempts(plan).await {
+            Ok(answered) => Ok(self.answer(answered, plan)),
+            Err(failed) => {
+                self.pools.keep_timer(self.timer);
+                if let Some(gate) = &self.gate {
+                    gate.abort();
+                }
+                Err(refusal(failed.why, &facts, plan, failed.at.as_deref(), self.deadline))
+            }
+        }
+    }
+
+    /// Sends the request until it has an answer or must not be sent again.
+    async fn attempts(&mut self, plan: &UpstreamPlan) -> Result<Answered<B>, Failed> {
+        let pools = self.pools.clone();
+        let mut way = Way { pools: &pools, plan, facts: &self.facts, tried: Vec::new(), fresh: false };
+        for _ in 0..SEND_TRIES {
+            let leased = way.lease(self.deadline).await;
+            let (endpoint, mut lease) = leased.map_err(|why| Failed { why, at: None })?;
+            if plan.timeouts.per_try.is_some() {
+                self.timer.arm(until(plan, self.deadline, Instant::now()));
+            }
+            let Some((mut head, body)) = self.unsent.take() else { break };
+            // Kept only where a second sending is allowed and may be needed.
+            let may_repeat = lease.reused && self.reads && !self.upgrade;
+            let spare = if may_repeat { Spare::of(&head, &body, &pools) } else { None };
+            let http2 = matches!(lease.sender, Sender::Http2(_));
+            address(&mut head, &body, &endpoint, plan, http2, self.upgrade);
+            self.facts.attempt().sent();
+            let sending = dispatch(&mut lease.sender, Request::from_parts(head, body), self.gate.as_ref());
+            match in_time(sending, &mut self.timer, self.gate.as_ref()).await {
+                Ok(response) => {
+                    if let Some(spare) = spare {
+                        spare.give_back(&pools);
+                    }
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !self.upgrade {
+                        let why = Failure::Garbage("it switched protocols without being asked to".to_owned());
+                        return Err(Failed { why, at: Some(endpoint) });
+                    }
+                    return Ok(Answered { response, endpoint, lease });
+                }
+                Err(Sent::Not(request)) => {
+                    // The connection was closed before it took the request: nobody saw it.
+                    self.facts.attempt().not_applied();
+                    self.unsent = Some(request.into_parts());
+                }
+                Err(Sent::Maybe(why)) => match spare {
+                    Some(spare)
+                        if why.allows_resend(lease.was_answered(), &self.facts) && spare.is_whole() =>
+                    {
+                        endpoint.metrics.resent.inc();
+                        tracing::debug!(endpoint = %endpoint.text, "sent again: a pooled connection had died");
+                        self.unsent = spare.restore(&pools);
+                    }
+                    _ => {
+                        if matches!(why, Failure::NotProcessed(_)) {
+                            self.facts.attempt().not_applied();
+                        }
+                        return Err(Failed { why, at: Some(endpoint) });
+                    }
+                },
+            }
+            way.fresh = true;
+        }
+        let why = Failure::Unreachable("connections are closed before they take a request".to_owned());
+        Err(Failed { why, at: None })
+    }
+
+    fn answer(self, answered: Answered<B>, plan: &UpstreamPlan) -> Response<ResponseBody<B>> {
+        let Answered { response, endpoint, mut lease } = answered;
+        self.facts.attempt().answering();
+        let (mut head, incoming) = response.into_parts();
+        // An HTTP/1.0 upstream must not make an HTTP/1.0 answer of ours.
+        head.version = Version::HTTP_11;
+        let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        clean_response(&mut head.headers, switching);
+        match head.status {
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                endpoint.failed(&plan.upstream.ejection);
+            }
+            _ => endpoint.succeeded(),
+        }
+        if switching {
+            lease.sender = Sender::Spent;
+            self.pools.keep_timer(self.timer);
+            return Response::from_parts(head, ResponseBody::tunnel(incoming));
+        }
+        if let (Some(gate), true) = (&self.gate, head.status.is_success()) {
+            gate.open();
+        }
+        let idle = plan.timeouts.stream_idle;
+        let body = ResponseBody::new(incoming, self.facts, lease, (self.pools, self.timer), idle, self.gate);
+        Response::from_parts(head, body)
+    }
 }
 
-fn answer<B: RequestBody>(
-    answered: Answered<B>,
-    (pools, timer): (Rc<Pools<B>>, LazyTimer),
-    terms: &mut Terms<'_>,
-) -> Response<ResponseBody<B>> {
-    let Answered { response, endpoint, mut lease } = answered;
-    terms.facts.attempt().answering();
-    let (mut head, incoming) = response.into_parts();
-    // An HTTP/1.0 upstream must not make an HTTP/1.0 answer of ours.
-    head.version = Version::HTTP_11;
-    let switching = terms.upgrade && head.status == StatusCode::SWITCHING_PROTOCOLS;
-    clean_response(&mut head.headers, switching);
-    match head.status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            endpoint.failed(&terms.plan.upstream.ejection);
-        }
-        _ => endpoint.succeeded(),
-    }
-    if switching {
-        lease.sender = Sender::Spent;
-        pools.keep_timer(timer);
-        return Response::from_parts(head, ResponseBody::tunnel(incoming));
-    }
-    let gate = terms.gate.take();
-    if let (Some(gate), true) = (&gate, head.status.is_success()) {
-        gate.open();
-    }
-    let idle = terms.plan.timeouts.stream_idle;
-    let body = ResponseBody::new(incoming, terms.facts.clone(), lease, (pools, timer), idle, gate);
-    Response::from_parts(head, body)
+fn unmatched() -> Refusal {
+    Refusal::new(Code::NoRoute, "the request was matched to no upstream")
+}
+
+/// When a try that begins at `from` must have its response head.
+fn until(plan: &UpstreamPlan, deadline: Option<Instant>, from: Instant) -> Instant {
+    let per_try = plan.timeouts.per_try.map(|limit| from + limit);
+    // Without either, a day stands in for never.
+    [deadline, per_try].into_iter().flatten().min().unwrap_or_else(|| from + Duration::from_secs(86_400))
 }

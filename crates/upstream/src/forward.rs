@@ -6,9 +6,11 @@
 //! what the guards judge is what the upstream gets: a client cannot make a tenant header
 //! vanish between the two by naming it in `Connection`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt::{self, Write},
+    net::{IpAddr, SocketAddr},
+};
 
-use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use ipnet::IpNet;
 
@@ -253,31 +255,42 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
 }
 
 fn address_value(chain: &[u8], address: IpAddr) -> HeaderValue {
-    let mut text = BytesMut::with_capacity(chain.len() + 48);
-    if !chain.is_empty() {
-        text.put_slice(chain);
-        text.put_slice(b", ");
+    let mut text = Text::default();
+    // The longest address has 39 characters: writing into 48 cannot fail.
+    let _ = write!(text, "{address}");
+    let value = if chain.is_empty() {
+        HeaderValue::from_bytes(text.as_bytes())
+    } else {
+        HeaderValue::from_bytes(&[chain, text.as_bytes()].join(&b", "[..]))
+    };
+    value.unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// A short text on the stack.
+struct Text {
+    bytes: [u8; 48],
+    length: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; 48], length: 0 }
     }
-    match address {
-        // The octets by hand: this runs for each request, and `Display` for an address pads
-        // through a scratch buffer.
-        IpAddr::V4(v4) => {
-            for (at, octet) in v4.octets().into_iter().enumerate() {
-                if at > 0 {
-                    text.put_u8(b'.');
-                }
-                if octet >= 100 {
-                    text.put_u8(b'0' + octet / 100);
-                }
-                if octet >= 10 {
-                    text.put_u8(b'0' + octet / 10 % 10);
-                }
-                text.put_u8(b'0' + octet % 10);
-            }
-        }
-        IpAddr::V6(v6) => text.put_slice(v6.to_string().as_bytes()),
+}
+
+impl Text {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let end = self.length + part.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(part.as_bytes());
+        self.length = end;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The head of a request, made to fit the connection it goes out on.
 
-use http::{HeaderValue, Request, Uri, Version, header, request::Parts, uri};
+use http::{HeaderValue, Uri, Version, header, request::Parts, uri};
 use http_body::Body;
 use sluicegate_body::{BodyLimits, Outbound};
 use sluicegate_core::{Code, Facts, Refusal};
@@ -25,16 +25,6 @@ pub(crate) fn check_length(parts: &Parts, facts: &Facts) -> Result<(), Refusal> 
 /// Whether the client waits for `100 Continue` before it sends the body.
 pub(crate) fn expects_continue(parts: &Parts) -> bool {
     parts.headers.get(header::EXPECT).is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// A copy of a request's head; extensions stay behind.
-pub(crate) fn copy(head: &Parts) -> Parts {
-    let (mut copy, ()) = Request::new(()).into_parts();
-    copy.method = head.method.clone();
-    copy.uri = head.uri.clone();
-    copy.version = head.version;
-    copy.headers = head.headers.clone();
-    copy
 }
 
 /// Makes the head fit the connection: target form, `Host`, framing.

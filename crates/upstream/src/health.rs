@@ -1,7 +1,7 @@
 //! Active probes, and names that may resolve to something else.
 //!
 //! One task per upstream and snapshot runs on the side runtime, so that a slow probe never
-//! delays a request. It holds its upstream weakly and ends when no snapshot has it any more.
+//! delays a request. It ends when a later snapshot has taken over, or has no such upstream.
 //! A probe opens a connection of its own: that an idle pooled connection still stands says
 //! nothing about a service that no longer accepts.
 
@@ -61,6 +61,9 @@ async fn probe_all(upstream: Weak<Upstream>, health: HealthInput) {
     let mut streaks: Vec<i64> = Vec::new();
     loop {
         let Some(alive) = upstream.upgrade() else { return };
+        if !alive.endpoints.iter().any(|endpoint| endpoint.is_entrusted(alive.id)) {
+            return;
+        }
         streaks.resize(alive.endpoints.len(), 0);
         let mut probes = JoinSet::new();
         for (at, endpoint) in alive.endpoints.iter().cloned().enumerate() {
@@ -69,24 +72,29 @@ async fn probe_all(upstream: Weak<Upstream>, health: HealthInput) {
         }
         while let Some(result) = probes.join_next().await {
             let Ok((at, result)) = result else { continue };
-            judge(&alive.endpoints[at], &mut streaks[at], result, &health);
+            judge((&alive.endpoints[at], alive.id), &mut streaks[at], result, &health);
         }
         drop(alive);
         tokio::time::sleep(health.interval.0).await;
     }
 }
 
-fn judge(endpoint: &Endpoint, streak: &mut i64, result: Result<(), String>, health: &HealthInput) {
+fn judge(
+    (endpoint, prober): (&Endpoint, u64),
+    streak: &mut i64,
+    result: Result<(), String>,
+    health: &HealthInput,
+) {
     match result {
         Ok(()) => {
             *streak = (*streak).max(0) + 1;
-            if *streak >= i64::from(health.healthy_after) && endpoint.probed(true) {
+            if *streak >= i64::from(health.healthy_after) && endpoint.probed(prober, true) {
                 tracing::info!(endpoint = %endpoint.text, "endpoint is healthy again");
             }
         }
         Err(reason) => {
             *streak = (*streak).min(0) - 1;
-            if -*streak >= i64::from(health.unhealthy_after) && endpoint.probed(false) {
+            if -*streak >= i64::from(health.unhealthy_after) && endpoint.probed(prober, false) {
                 tracing::warn!(endpoint = %endpoint.text, reason, "endpoint is unhealthy: {} probes in a row failed", -*streak);
             }
         }

@@ -24,6 +24,7 @@ mod pool;
 mod registry;
 mod send;
 mod settings;
+mod spare;
 mod tls;
 mod way;
 

@@ -8,6 +8,8 @@
 //! | `sluicegate_upstream_endpoint_available{upstream,endpoint}` | 1 while the endpoint is used |
 //! | `sluicegate_upstream_ejections_total{upstream}` | times an endpoint was left out for failing requests |
 
+use std::sync::OnceLock;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -73,11 +75,10 @@ impl UpstreamMetrics {
         it
     }
 
-    pub(crate) fn handles(&self, upstream: &str, endpoint: &str) -> EndpointMetrics {
+    pub(crate) fn handles(&self, upstream: &str) -> EndpointMetrics {
         let by = ByUpstream { upstream: upstream.to_owned() };
         let reason =
             |reason| self.failures.get_or_create(&ByReason { upstream: upstream.to_owned(), reason }).clone();
-        let endpoint = ByEndpoint { upstream: upstream.to_owned(), endpoint: endpoint.to_owned() };
         EndpointMetrics {
             connections: self.connections.get_or_create(&by).clone(),
             unreachable: reason("unreachable"),
@@ -85,9 +86,15 @@ impl UpstreamMetrics {
             garbage: reason("garbage"),
             timeout: reason("timeout"),
             resent: self.resent.get_or_create(&by).clone(),
-            available: self.available.get_or_create(&endpoint).clone(),
+            available: OnceLock::new(),
             ejections: self.ejections.get_or_create(&by).clone(),
         }
+    }
+
+    /// The gauge of an endpoint: its series is there from now on.
+    pub(crate) fn available(&self, upstream: &str, endpoint: &str) -> Gauge {
+        let by = ByEndpoint { upstream: upstream.to_owned(), endpoint: endpoint.to_owned() };
+        self.available.get_or_create(&by).clone()
     }
 
     pub(crate) fn forget(&self, upstream: &str, endpoint: &str) {
@@ -104,6 +111,7 @@ pub(crate) struct EndpointMetrics {
     pub(crate) garbage: Counter,
     pub(crate) timeout: Counter,
     pub(crate) resent: Counter,
-    pub(crate) available: Gauge,
+    /// Set once the endpoint runs: a document that is refused must leave no series behind.
+    pub(crate) available: OnceLock<Gauge>,
     pub(crate) ejections: Counter,
 }

@@ -42,14 +42,17 @@ const SWEEPS_IDLE: u64 = 12;
 /// Streams put on one HTTP/2 connection: the least that RFC 9113 section 6.5.2 asks servers to
 /// allow.
 const STREAMS_PER_CONNECTION: usize = 100;
-/// Timers kept for reuse.
-const MAX_TIMERS: usize = 1024;
+/// Timers, and buffers, kept for reuse.
+const MAX_KEPT: usize = 1024;
+/// A buffer that has grown past this is not kept.
+const MAX_BUFFER: usize = 16 * 1024;
 
 /// One worker's connections.
 #[derive(Debug)]
 pub(crate) struct Pools<B> {
     by_endpoint: RefCell<HashMap<u64, Rc<Pool<B>>>>,
     timers: RefCell<Vec<LazyTimer>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
     sweep: Cell<u64>,
     pub(crate) chance: Chance,
 }
@@ -125,6 +128,7 @@ where
         let pools = Rc::new(Self {
             by_endpoint: RefCell::default(),
             timers: RefCell::default(),
+            buffers: RefCell::default(),
             sweep: Cell::new(0),
             chance,
         });
@@ -164,8 +168,21 @@ where
 
     pub(crate) fn keep_timer(&self, timer: LazyTimer) {
         let mut timers = self.timers.borrow_mut();
-        if timers.len() < MAX_TIMERS {
+        if timers.len() < MAX_KEPT {
             timers.push(timer);
+        }
+    }
+
+    /// An empty buffer, from an earlier request where one is left.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < MAX_KEPT && buffer.capacity() <= MAX_BUFFER {
+            buffer.clear();
+            buffers.push(buffer);
         }
     }
 

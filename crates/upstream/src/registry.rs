@@ -3,7 +3,13 @@
 //! A reload makes new [`Upstream`]s, but an endpoint that is reached in the same way stays the
 //! same [`Endpoint`]: its connections in every worker and what is known of its health go on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 
@@ -18,6 +24,8 @@ use crate::{
 /// A named pool of endpoints, as one snapshot sees it.
 #[derive(Debug)]
 pub struct Upstream {
+    /// Never used twice in a process: whose probes an endpoint heeds.
+    pub(crate) id: u64,
     pub(crate) name: Box<str>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) health: Option<HealthInput>,
@@ -37,6 +45,8 @@ impl Upstream {
         self.endpoints.iter().map(|endpoint| (&*endpoint.text, endpoint.state()))
     }
 }
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 type Key = (Box<str>, Box<str>, String);
 
@@ -86,7 +96,7 @@ impl Upstreams {
                 .map(|endpoint| {
                     let key = (upstream.name.clone(), endpoint.text.clone(), upstream.identity.clone());
                     let kept = known.get(&key).cloned().unwrap_or_else(|| {
-                        let handles = self.metrics.handles(&upstream.name, &endpoint.text);
+                        let handles = self.metrics.handles(&upstream.name);
                         Arc::new(Endpoint::new(endpoint, upstream.protocol, handles))
                     });
                     kept.set_addresses(endpoint.addresses.clone());
@@ -95,6 +105,7 @@ impl Upstreams {
                 })
                 .collect();
             let made = Upstream {
+                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 name: upstream.name.clone(),
                 endpoints,
                 health: upstream.health,
@@ -117,11 +128,9 @@ impl Upstreams {
         }
         known.clone_from(&prepared.endpoints);
         for upstream in prepared.upstreams.values() {
-            if upstream.health.is_none() {
-                for endpoint in &upstream.endpoints {
-                    // Without probes nothing would ever say that it is up again.
-                    endpoint.probed(true);
-                }
+            for endpoint in &upstream.endpoints {
+                endpoint.entrust(upstream.id, upstream.health.is_some());
+                endpoint.begin(|| self.metrics.available(&upstream.name, &endpoint.text));
             }
             health::watch(upstream, &self.side);
         }

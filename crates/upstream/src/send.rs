@@ -4,20 +4,17 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::TrySendError};
+use pin_project_lite::pin_project;
 use sluicegate_body::{Gate, LazyTimer, Outbound};
 use tokio::time::{Sleep, sleep};
 
-use crate::{
-    RequestBody,
-    failure::Failure,
-    pool::{Lease, Sender},
-};
+use crate::{RequestBody, failure::Failure, pool::Sender};
 
 /// How long a body waits for `100 Continue` (RFC 9110 section 10.1.1 leaves it to the sender).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
@@ -30,15 +27,14 @@ pub(crate) enum Sent<B> {
     Maybe(Failure),
 }
 
-/// Sends `request` and waits for the response head until `timer` has passed. `gate` is the one
-/// in front of the request's body, where it waits for `100 Continue`.
-pub(crate) async fn send<B: RequestBody>(
-    lease: &mut Lease<B>,
+/// Hands `request` to the connection on the spot, so that no future has to keep room for it.
+/// `gate` is the one in front of the request's body, where it waits for `100 Continue`.
+pub(crate) fn dispatch<B: RequestBody>(
+    sender: &mut Sender<B>,
     mut request: Request<Outbound<B>>,
-    timer: &mut LazyTimer,
     gate: Option<&Arc<Gate>>,
-) -> Result<Response<Incoming>, Sent<B>> {
-    let result = match &mut lease.sender {
+) -> impl Future<Output = Result<Response<Incoming>, Sent<B>>> + use<B> {
+    match sender {
         Sender::Http1(sender) => {
             if let Some(gate) = gate.cloned() {
                 hyper::ext::on_informational(&mut request, move |response| {
@@ -47,47 +43,73 @@ pub(crate) async fn send<B: RequestBody>(
                     }
                 });
             }
-            in_time(sender.try_send_request(request), timer, gate).await
+            Sending::Http1 { future: sender.try_send_request(request) }
         }
         Sender::Http2(sender) => {
             // There is no way to hear a 100 on HTTP/2 here, and a server that does not want
             // the body can reset the stream: it flows at once.
             gate.inspect(|gate| gate.open());
-            in_time(sender.try_send_request(request), timer, None).await
+            Sending::Http2 { future: sender.try_send_request(request) }
         }
-        Sender::Spent => return Err(Sent::Not(Box::new(request))),
-    };
-    match result {
-        Some(Ok(response)) => Ok(response),
-        Some(Err(mut error)) => match error.take_message() {
-            Some(request) => Err(Sent::Not(Box::new(request))),
-            None => Err(Sent::Maybe(Failure::of(&error.into_error()))),
-        },
-        None => Err(Sent::Maybe(Failure::Deadline)),
+        Sender::Spent => Sending::Spent { request: Some(Box::new(request)) },
     }
 }
 
-type Sending<B> = Result<Response<Incoming>, TrySendError<Request<Outbound<B>>>>;
+pin_project! {
+    #[project = SendingProjection]
+    enum Sending<F1, F2, B> {
+        Http1 { #[pin] future: F1 },
+        Http2 { #[pin] future: F2 },
+        Spent { request: Option<Box<Request<Outbound<B>>>> },
+    }
+}
 
-/// The result of `sending`, or nothing when the timer passed first. Opens the gate when the
-/// upstream has let a body wait for too long.
-async fn in_time<B>(
-    sending: impl Future<Output = Sending<B>>,
+type Answer<B> = Result<Response<Incoming>, TrySendError<Request<Outbound<B>>>>;
+
+impl<F1, F2, B> Future for Sending<F1, F2, B>
+where
+    F1: Future<Output = Answer<B>>,
+    F2: Future<Output = Answer<B>>,
+{
+    type Output = Result<Response<Incoming>, Sent<B>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match self.project() {
+            SendingProjection::Http1 { future } => ready!(future.poll(cx)),
+            SendingProjection::Http2 { future } => ready!(future.poll(cx)),
+            SendingProjection::Spent { request } => {
+                return match request.take() {
+                    Some(request) => Poll::Ready(Err(Sent::Not(request))),
+                    None => Poll::Pending,
+                };
+            }
+        };
+        Poll::Ready(answer.map_err(|mut error| match error.take_message() {
+            Some(request) => Sent::Not(Box::new(request)),
+            None => Sent::Maybe(Failure::of(&error.into_error())),
+        }))
+    }
+}
+
+/// The result of `sending`, or a missed deadline when the timer passed first. Opens the gate
+/// when the upstream has let a body wait for too long.
+pub(crate) async fn in_time<B>(
+    sending: impl Future<Output = Result<Response<Incoming>, Sent<B>>>,
     timer: &mut LazyTimer,
     gate: Option<&Arc<Gate>>,
-) -> Option<Sending<B>> {
+) -> Result<Response<Incoming>, Sent<B>> {
     let mut sending = pin!(sending);
     let mut patience: Option<Pin<Box<Sleep>>> = gate.map(|_| Box::pin(sleep(CONTINUE_WAIT)));
     poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(done) = sending.as_mut().poll(cx) {
-            return Poll::Ready(Some(done));
+            return Poll::Ready(done);
         }
         let waited = patience.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
         if let (Some(gate), true) = (gate, waited) {
             patience = None;
             gate.open();
         }
-        timer.poll_passed(cx).map(|()| None)
+        timer.poll_passed(cx).map(|()| Err(Sent::Maybe(Failure::Deadline)))
     })
     .await
 }

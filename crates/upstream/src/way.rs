@@ -47,7 +47,8 @@ where
             }
             let limit = Instant::now() + self.plan.timeouts.connect;
             let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
-            let leasing = self.pools.lease(&endpoint, upstream.max_idle, self.fresh);
+            // Boxed: it is rare and large, and its room would be part of every request's future.
+            let leasing = Box::pin(self.pools.lease(&endpoint, upstream.max_idle, self.fresh));
             let reason = match timeout_at(limit, leasing).await {
                 Ok(Ok(lease)) => return Ok((endpoint, lease)),
                 Ok(Err(error)) => error.to_string(),

@@ -3,7 +3,7 @@
 use sluicegate_tests::{
     Client, Gateway, Raw, Step, Upstream,
     client::{get, post},
-    eventually,
+    comes_true, eventually,
     load::Load,
     upstream::response,
 };
@@ -14,9 +14,11 @@ use crate::{all_served, available, state, two, until};
 async fn fail(gateway: &Gateway, one: &Upstream, path: &str, failures: usize) {
     let mut client = Client::h1(gateway.address()).await;
     let before = one.count(path);
-    while one.count(path) < before + failures {
+    let ask = async || {
         client.ask(get(path)).await;
-    }
+        one.count(path) >= before + failures
+    };
+    comes_true("it has failed", ask).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,9 +30,11 @@ async fn failures_in_a_row_leave_it_out_until_the_time_is_over() {
     // A success in between begins the row anew.
     let before = one.count("/fine");
     let mut client = Client::h1(gateway.address()).await;
-    while one.count("/fine") == before {
+    let ask = async || {
         client.ask(get("/fine")).await;
-    }
+        one.count("/fine") > before
+    };
+    comes_true("it has succeeded", ask).await;
     fail(&gateway, &one, "/x", 2).await;
     assert_eq!(state(&gateway, &one).await, "healthy");
 
@@ -64,9 +68,11 @@ async fn a_reset_and_a_timeout_and_garbage_count_as_failures() {
         one.on("/x", steps.clone());
         // Writes: a read on a pooled connection may go out twice.
         let mut client = Client::h1(gateway.address()).await;
-        while one.count("/x") < 2 {
+        let ask = async || {
             client.ask(post("/x", "hello")).await;
-        }
+            one.count("/x") >= 2
+        };
+        comes_true("it has failed", ask).await;
         assert_eq!(state(&gateway, &one).await, "ejected", "{steps:?}");
         let before = other.count("/x");
         all_served(&gateway, 10, || post("/x", "hello")).await;

@@ -36,9 +36,14 @@ async fn two(settings: &str) -> (Upstream, Upstream, Gateway) {
 
 /// What `GET /status` says of an endpoint, nothing where it is not listed.
 async fn state(gateway: &Gateway, endpoint: &Upstream) -> String {
+    state_of(gateway, &endpoint.url()).await
+}
+
+/// As [`state`], for one that is not there any more.
+async fn state_of(gateway: &Gateway, url: &str) -> String {
     let status = gateway.admin_get("/status").await;
     let listed = status["upstreams"].as_array().expect("a list of endpoints").clone();
-    let row = listed.into_iter().find(|row| row["endpoint"] == endpoint.url()).unwrap_or_default();
+    let row = listed.into_iter().find(|row| row["endpoint"] == url).unwrap_or_default();
     if !row.is_null() {
         assert_eq!(row["upstream"], "main", "{row}");
     }

@@ -1,7 +1,7 @@
 //! What a reload carries over, and what it ends.
 
 use sluicegate_tests::{
-    Client, Gate, Gateway, Raw, Step, Upstream, client::get, eventually, upstream::response,
+    Client, Gate, Gateway, Raw, Step, Upstream, client::get, comes_true, eventually, upstream::response,
 };
 
 use crate::{all_served, available, document, state, until};
@@ -11,9 +11,11 @@ async fn one_that_stays_keeps_its_connection_and_one_that_goes_gets_no_more_requ
     let (stays, goes, comes) = (Upstream::start().await, Upstream::start().await, Upstream::start().await);
     let gateway = Gateway::start(&document(&[&stays, &goes], ""));
     let mut client = Client::h1(gateway.address()).await;
-    while stays.connections() == 0 || goes.connections() == 0 {
+    let ask = async || {
         assert_eq!(client.ask(get("/")).await.status, 200);
-    }
+        stays.connections() > 0 && goes.connections() > 0
+    };
+    comes_true("both have a connection", ask).await;
     assert_eq!((stays.connections(), goes.connections()), (1, 1));
     let gone = goes.count("/");
 
@@ -69,9 +71,11 @@ async fn what_is_known_of_an_endpoint_outlives_a_reload() {
     // What requests found out stays known as well.
     one.answer("/x", response("503 Away", "", ""));
     let mut client = Client::h1(gateway.address()).await;
-    while state(&gateway, &one).await != "ejected" {
+    let ask = async || {
         client.ask(get("/x")).await;
-    }
+        state(&gateway, &one).await == "ejected"
+    };
+    comes_true("it is left out", ask).await;
     let before = one.seen().len();
     let again = document(&[&one, &other], &format!("{ejection}, max_idle: 9"));
     assert_eq!(gateway.put_config("", &again).await.status, 200);
@@ -104,9 +108,11 @@ async fn probes_of_a_former_document_end_with_it() {
     assert_eq!(answer.status, 200, "{answer:?}");
     until(&gateway, &one, "healthy").await;
     let (bad, good) = (one.count("/bad"), one.count("/good"));
-    while one.count("/good") < good + 20 {
+    let twenty = async || {
         assert_eq!(state(&gateway, &one).await, "healthy");
-    }
+        one.count("/good") >= good + 20
+    };
+    comes_true("twenty more probes", twenty).await;
     assert!(one.count("/bad") <= bad + 1, "{} more former probes", one.count("/bad") - bad);
 
     // None at all: nothing would ever correct what a late one says.

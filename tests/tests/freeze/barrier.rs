@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluicegate_tests::{
-    Gateway, Raw, Step, Tick, Upstream, config, eventually,
+    Gateway, Raw, Step, Tick, Upstream, comes_true, config, eventually,
     load::{Load, Sample},
     repeat,
     stats::percentile,
@@ -157,9 +157,11 @@ async fn waiting_says_how_many_it_waited_for() {
     eventually("they run", || upstream.running() == 3).await;
     let (output, ()) = tokio::join!(gateway.cli(&["freeze", "--wait", "--json"]), async {
         let mut shown = Value::Null;
-        while shown["active"] != true {
+        let frozen = async || {
             shown = gateway.admin_get("/freeze").await;
-        }
+            shown["active"] == true
+        };
+        comes_true("it is frozen", frozen).await;
         let freeze = &shown["freezes"][0];
         assert_eq!(
             (&freeze["writes_in_flight"], &freeze["drained_at"]),
@@ -208,9 +210,10 @@ async fn attempts_whose_end_cannot_be_known_are_counted_exactly() {
     eventually("they run", || upstream.running() == all).await;
 
     let (output, ()) = tokio::join!(gateway.cli(&["freeze", "--id", "exact", "--wait"]), async {
-        while gateway.freeze_shown("exact").await.is_null() {}
+        comes_true("it is frozen", async || !gateway.freeze_shown("exact").await.is_null()).await;
         aborting.into_iter().for_each(Raw::reset);
-        while gateway.freeze_shown("exact").await["unsettled"].as_u64().unwrap() < aborted as u64 {}
+        let unsettled = async || gateway.freeze_shown("exact").await["unsettled"].as_u64().unwrap();
+        comes_true("the aborted ones are unsettled", async || unsettled().await >= aborted as u64).await;
         gate.open();
     });
     let unsettled = aborted + hanging + reset;

@@ -6,6 +6,7 @@ mod barrier;
 mod ends;
 mod follow;
 mod forms;
+mod instant;
 mod scopes;
 mod streams;
 

@@ -6,7 +6,7 @@ use futures::{SinkExt, StreamExt};
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::json;
-use sluicegate_tests::{Client, Gateway, Step, Upstream, client::full, eventually, tick::within};
+use sluicegate_tests::{Client, Gateway, LIMIT, Step, Upstream, client::full, eventually, tick::within};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{client_async, tungstenite::Message};
 
@@ -53,7 +53,7 @@ async fn a_websocket_on_a_write_route_is_closed_after_the_grace() {
     assert_eq!(shown["drain"]["drained"], true, "{shown}");
     assert_eq!(shown["drain"]["waited_for"], 1, "{shown}");
     assert!(begin.elapsed() >= GRACE, "{:?}", begin.elapsed());
-    let end = writing.next().await;
+    let end = tokio::time::timeout(LIMIT, writing.next()).await.expect("an end in time");
     assert!(!matches!(end, Some(Ok(Message::Text(_) | Message::Binary(_)))), "{end:?}");
     let write_ended = || upstream.seen_at("/write/socket")[0].ended.is_some();
     eventually("the upstream's side ended", write_ended).await;
@@ -74,7 +74,8 @@ async fn a_stream_on_a_write_route_is_cut_after_the_grace() {
     let [mut reading, writing] = bodies.try_into().ok().unwrap();
     let shown = gateway.freeze("x?wait=10s", &json!({})).await;
     assert_eq!(shown["drain"]["drained"], true, "{shown}");
-    assert!(writing.collect().await.is_err(), "a stream that was cut never looks complete");
+    let writing = tokio::time::timeout(LIMIT, writing.collect()).await.expect("an end in time");
+    assert!(writing.is_err(), "a stream that was cut never looks complete");
     let cut = || upstream.seen_at("/write/events")[0].cut_off;
     eventually("the upstream's side was cut", cut).await;
     for _ in 0..10 {

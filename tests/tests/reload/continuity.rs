@@ -11,7 +11,7 @@ use std::{
 use http_body_util::{BodyExt, Collected};
 use serde_json::json;
 use sluicegate_tests::{
-    Client, Gateway, Raw, Step, Upstream, client::get, config, eventually, load::Load, repeat,
+    Client, Gateway, Raw, Step, Upstream, client::get, comes_true, config, eventually, load::Load, repeat,
     stats::percentile, tick::within,
 };
 use tokio::task::JoinHandle;
@@ -111,7 +111,7 @@ async fn a_request_that_held_the_old_snapshot_is_refused_once_read_only_is_swapp
         let workers = gateway.metric("sluicegate_worker_requests").await;
         workers.iter().map(|(_, count)| *count).sum::<f64>()
     };
-    while in_flight().await < 8.0 {}
+    comes_true("all eight wait", async || in_flight().await >= 8.0).await;
     let answer = gateway.put_config("", &tools("freeze: { read_only: true }")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     for mut raw in waiting {

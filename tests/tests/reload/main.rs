@@ -4,6 +4,7 @@
 
 mod continuity;
 mod listeners;
+mod refused;
 mod sources;
 
 use std::time::{Duration, Instant};

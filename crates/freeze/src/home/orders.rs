@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sluicegate_core::BoxError;
 
-use super::{Freezes, Home};
+use super::{Freezes, Home, millis};
 use crate::{
     error::FreezeError,
     input::{CONFIG_ID, id_fault, reason_fault},
@@ -71,6 +71,7 @@ impl Freezes {
         let home = &self.0;
         let now = home.moment();
         order.check(id, now.wall)?;
+        let order = FreezeOrder { until: order.until.map(millis), ..order };
         let mut taken = Ok(());
         home.live().update(|view| {
             taken = view.takes(id, now.wall);

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-use super::{Freezes, Home, drain::Count};
+use super::{Freezes, Home, drain::Count, millis};
 use crate::{
     error::FreezeError,
     flight::Unsettled,
@@ -145,8 +145,4 @@ fn attempt(unsettled: &Arc<Unsettled>, now: Moment) -> UnsettledAttempt {
         request_id: unsettled.request_id.to_string(),
         ended_at: millis(now.wall.checked_sub(ago).unwrap_or(now.wall)),
     }
-}
-
-fn millis(at: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }

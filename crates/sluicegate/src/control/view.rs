@@ -8,7 +8,7 @@ use sluicegate_admin::{
 };
 use sluicegate_config::{Problem, Rejected};
 
-use super::{Control, persist};
+use super::Control;
 
 /// The control, shared with the admin API.
 #[derive(Clone)]
@@ -55,13 +55,12 @@ impl ConfigControl for Shared {
             if persist && control.file.is_none() {
                 return Err(Rejection::Unavailable("there is no configuration file to replace".to_owned()));
             }
-            let applied = control.put(&text, persist).map_err(|rejected| refused(&rejected))?;
-            let Some(file) = control.file.as_ref().filter(|_| persist) else { return Ok(applied) };
-            match persist::replace(file, &text) {
-                Ok(()) => Ok(applied),
-                Err(error) => {
+            let (applied, replaced) = control.put(&text, persist).map_err(|rejected| refused(&rejected))?;
+            match (replaced, &control.file) {
+                (Err(error), Some(file)) => {
                     Err(Rejection::NotPersisted { applied, reason: format!("{}: {error}", file.display()) })
                 }
+                _ => Ok(applied),
             }
         })
     }

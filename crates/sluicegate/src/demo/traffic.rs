@@ -83,7 +83,7 @@ async fn run(mut client: Client, mut mix: Mix, tally: Arc<Mutex<Tally>>, period:
         ticks.tick().await;
         let ask = mix.ask();
         let begun = Instant::now();
-        let outcome = client.send(&ask).await;
-        tally.lock().add(&ask, &outcome, begun.elapsed());
+        let (outcome, answered) = client.send(&ask).await;
+        tally.lock().add(&ask, &outcome, answered.duration_since(begun));
     }
 }

@@ -40,8 +40,9 @@ impl Client {
         Self { gateway, kept: None }
     }
 
-    /// Sends it and reads the answer to its end.
-    pub(super) async fn send(&mut self, ask: &Ask) -> Outcome {
+    /// Sends it and reads the answer to its end. The instant is when the answer began, or when
+    /// it was given up: how long a stream goes on is no delay.
+    pub(super) async fn send(&mut self, ask: &Ask) -> (Outcome, Instant) {
         let exchange = async {
             if let Some(kept) = self.kept.take()
                 && let Ok(outcome) = self.exchange(kept, ask).await
@@ -51,11 +52,12 @@ impl Client {
             let fresh = self.connect().await?;
             self.exchange(fresh, ask).await
         };
-        match timeout_at(Instant::now() + LIMIT, exchange).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(reason)) => Outcome::Failed(format!("{} {}: {reason}", ask.method, ask.path)),
-            Err(_) => Outcome::Failed(format!("{} {}: no end after {LIMIT:?}", ask.method, ask.path)),
-        }
+        let reason = match timeout_at(Instant::now() + LIMIT, exchange).await {
+            Ok(Ok(ended)) => return ended,
+            Ok(Err(reason)) => reason,
+            Err(_) => format!("no end after {LIMIT:?}"),
+        };
+        (Outcome::Failed(format!("{} {}: {reason}", ask.method, ask.path)), Instant::now())
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
@@ -69,7 +71,11 @@ impl Client {
     }
 
     /// One request on this connection, which is kept where it can be used again.
-    async fn exchange(&mut self, mut sender: SendRequest<Full<Bytes>>, ask: &Ask) -> Result<Outcome, String> {
+    async fn exchange(
+        &mut self,
+        mut sender: SendRequest<Full<Bytes>>,
+        ask: &Ask,
+    ) -> Result<(Outcome, Instant), String> {
         let text = |error: hyper::Error| error.to_string();
         sender.ready().await.map_err(text)?;
         let request = Request::builder()
@@ -80,9 +86,10 @@ impl Client {
             .body(Full::new(ask.body.clone()))
             .map_err(|error| error.to_string())?;
         let (head, body) = sender.send_request(request).await.map_err(text)?.into_parts();
+        let answered = Instant::now();
         let body = body.collect().await.map_err(text)?.to_bytes();
         self.kept = Some(sender);
-        Ok(judged(ask, head.status, &head.headers, &body))
+        Ok((judged(ask, head.status, &head.headers, &body), answered))
     }
 }
 
