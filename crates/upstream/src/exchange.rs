@@ -36,7 +36,7 @@ use crate::{
     head::{address, check_length, expects_continue},
     pool::{Lease, Pools, Sender},
     registry::Upstream,
-    send::{Sent, dispatch, in_time},
+    send::{Handed, Sent, dispatch, in_time},
     settings::RouteTimeouts,
     spare::Spare,
     way::Way,
@@ -159,7 +159,7 @@ impl<B: RequestBody> Exchange<B> {
         // Borrowed from a handle of its own, so that the exchange can be changed meanwhile.
         let facts = self.facts.clone();
         let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
-        match self.attempts(plan).await {
+        match self.attempts(&facts, plan).await {
             Ok(answered) => Ok(self.answer(answered, plan)),
             Err(failed) => {
                 self.pools.keep_timer(self.timer);
@@ -172,23 +172,16 @@ impl<B: RequestBody> Exchange<B> {
     }
 
     /// Sends the request until it has an answer or must not be sent again.
-    async fn attempts(&mut self, plan: &UpstreamPlan) -> Result<Answered<B>, Failed> {
+    async fn attempts(&mut self, facts: &Facts, plan: &UpstreamPlan) -> Result<Answered<B>, Failed> {
         let pools = self.pools.clone();
-        let mut way = Way { pools: &pools, plan, facts: &self.facts, tried: Vec::new(), fresh: false };
+        let mut way = Way { pools: &pools, plan, facts, tried: Vec::new(), fresh: false };
         for _ in 0..SEND_TRIES {
             let leased = way.lease(self.deadline).await;
             let (endpoint, mut lease) = leased.map_err(|why| Failed { why, at: None })?;
             if plan.timeouts.per_try.is_some() {
                 self.timer.arm(until(plan, self.deadline, Instant::now()));
             }
-            let Some((mut head, body)) = self.unsent.take() else { break };
-            // Kept only where a second sending is allowed and may be needed.
-            let may_repeat = lease.reused && self.reads && !self.upgrade;
-            let spare = if may_repeat { Spare::of(&head, &body, &pools) } else { None };
-            let http2 = matches!(lease.sender, Sender::Http2(_));
-            address(&mut head, &body, &endpoint, plan, http2, self.upgrade);
-            self.facts.attempt().sent();
-            let sending = dispatch(&mut lease.sender, Request::from_parts(head, body), self.gate.as_ref());
+            let Some((sending, spare)) = self.hand_over(&mut lease, &endpoint, plan) else { break };
             match in_time(sending, &mut self.timer, self.gate.as_ref()).await {
                 Ok(response) => {
                     if let Some(spare) = spare {
@@ -202,20 +195,18 @@ impl<B: RequestBody> Exchange<B> {
                 }
                 Err(Sent::Not(request)) => {
                     // The connection was closed before it took the request: nobody saw it.
-                    self.facts.attempt().not_applied();
+                    facts.attempt().not_applied();
                     self.unsent = Some(request.into_parts());
                 }
                 Err(Sent::Maybe(why)) => match spare {
-                    Some(spare)
-                        if why.allows_resend(lease.was_answered(), &self.facts) && spare.is_whole() =>
-                    {
+                    Some(spare) if why.allows_resend(lease.was_answered(), facts) && spare.is_whole() => {
                         endpoint.metrics.resent.inc();
                         tracing::debug!(endpoint = %endpoint.text, "sent again: a pooled connection had died");
                         self.unsent = spare.restore(&pools);
                     }
                     _ => {
                         if matches!(why, Failure::NotProcessed(_)) {
-                            self.facts.attempt().not_applied();
+                            facts.attempt().not_applied();
                         }
                         return Err(Failed { why, at: Some(endpoint) });
                     }
@@ -225,6 +216,24 @@ impl<B: RequestBody> Exchange<B> {
         }
         let why = Failure::Unreachable("connections are closed before they take a request".to_owned());
         Err(Failed { why, at: None })
+    }
+
+    /// Gives the request to the connection, on the spot.
+    fn hand_over(
+        &mut self,
+        lease: &mut Lease<B>,
+        endpoint: &Endpoint,
+        plan: &UpstreamPlan,
+    ) -> Option<(impl Handed<B> + use<B>, Option<Spare<B>>)> {
+        let (mut head, body) = self.unsent.take()?;
+        // Kept only where a second sending is allowed and may be needed.
+        let may_repeat = lease.reused && self.reads && !self.upgrade;
+        let spare = if may_repeat { Spare::of(&head, &body, &self.pools) } else { None };
+        let http2 = matches!(lease.sender, Sender::Http2(_));
+        address(&mut head, &body, endpoint, plan, http2, self.upgrade);
+        self.facts.attempt().sent();
+        let request = Request::from_parts(head, body);
+        Some((dispatch(&mut lease.sender, request, self.gate.as_ref()), spare))
     }
 
     fn answer(self, answered: Answered<B>, plan: &UpstreamPlan) -> Response<ResponseBody<B>> {

@@ -27,13 +27,18 @@ pub(crate) enum Sent<B> {
     Maybe(Failure),
 }
 
+/// A request that a connection has been given, on its way to its response head.
+pub(crate) trait Handed<B>: Future<Output = Result<Response<Incoming>, Sent<B>>> {}
+
+impl<B, F: Future<Output = Result<Response<Incoming>, Sent<B>>>> Handed<B> for F {}
+
 /// Hands `request` to the connection on the spot, so that no future has to keep room for it.
 /// `gate` is the one in front of the request's body, where it waits for `100 Continue`.
 pub(crate) fn dispatch<B: RequestBody>(
     sender: &mut Sender<B>,
     mut request: Request<Outbound<B>>,
     gate: Option<&Arc<Gate>>,
-) -> impl Future<Output = Result<Response<Incoming>, Sent<B>>> + use<B> {
+) -> impl Handed<B> + use<B> {
     match sender {
         Sender::Http1(sender) => {
             if let Some(gate) = gate.cloned() {
@@ -94,7 +99,7 @@ where
 /// The result of `sending`, or a missed deadline when the timer passed first. Opens the gate
 /// when the upstream has let a body wait for too long.
 pub(crate) async fn in_time<B>(
-    sending: impl Future<Output = Result<Response<Incoming>, Sent<B>>>,
+    sending: impl Handed<B>,
     timer: &mut LazyTimer,
     gate: Option<&Arc<Gate>>,
 ) -> Result<Response<Incoming>, Sent<B>> {

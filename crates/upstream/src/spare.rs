@@ -5,7 +5,7 @@
 //! worker uses again and again, read back only when it is sent. The body is kept as
 //! [`Outbound::again`] does.
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, request::Parts, uri::PathAndQuery};
 use http_body::Body;
 use sluicegate_body::Outbound;
 
@@ -15,7 +15,8 @@ use crate::{RequestBody, pool::Pools};
 #[derive(Debug)]
 pub(crate) struct Spare<B> {
     method: Method,
-    target: Uri,
+    /// Who it is for stands in `Host`.
+    target: PathAndQuery,
     /// `name:value` and a line feed each: no name holds a colon, no value a line feed.
     fields: Vec<u8>,
     /// None where the request has no body.
@@ -25,6 +26,7 @@ pub(crate) struct Spare<B> {
 impl<B: RequestBody> Spare<B> {
     /// Keeps what is about to be sent; none where the body can be sent only once.
     pub(crate) fn of(head: &Parts, body: &Outbound<B>, pools: &Pools<B>) -> Option<Self> {
+        let target = head.uri.path_and_query()?.clone();
         let body = if body.is_end_stream() { None } else { Some(Box::new(body.again()?)) };
         let mut fields = pools.buffer();
         for (name, value) in &head.headers {
@@ -33,7 +35,7 @@ impl<B: RequestBody> Spare<B> {
             fields.extend_from_slice(value.as_bytes());
             fields.push(b'\n');
         }
-        Some(Self { method: head.method.clone(), target: head.uri.clone(), fields, body })
+        Some(Self { method: head.method.clone(), target, fields, body })
     }
 
     /// Whether all that was read of the body meanwhile is still at hand.
@@ -50,7 +52,7 @@ impl<B: RequestBody> Spare<B> {
     pub(crate) fn restore(self, pools: &Pools<B>) -> Option<(Parts, Outbound<B>)> {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = self.method;
-        head.uri = self.target;
+        head.uri = Uri::from(self.target);
         for line in self.fields.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let colon = line.iter().position(|byte| *byte == b':')?;
             let name = HeaderName::from_bytes(&line[..colon]).ok()?;
