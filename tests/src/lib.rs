@@ -8,7 +8,7 @@
 //!   with a parser of their own ([`wire`]), so that a fault of the library that the gateway is
 //!   built on cannot hide itself on both sides.
 //! - Conditions are waited for ([`eventually`]), never a fixed time; order between what the
-//!   upstream saw and what a test did is told by one counter ([`tick`]).
+//!   upstream saw and what a test did is told by one counter ([`tick()`]).
 //!
 //! Tests that repeat something many times take a short form by default and the full number
 //! where `SLUICEGATE_TESTS_LONG=1` is set ([`repeat`]).

@@ -4,10 +4,11 @@
 //! The path pattern is the one type here that checks itself, because the router, the
 //! checks of the document and the tests must read it alike.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicegate_core::text_form;
 
 use crate::path::normalise;
 
@@ -210,35 +211,8 @@ impl fmt::Display for MethodInput {
     }
 }
 
-macro_rules! as_text {
-    ($type:ident, $pattern:literal, $about:literal) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl JsonSchema for $type {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "description": $about })
-            }
-        }
-    };
-}
-
-as_text!(PathPattern, "^/", "A path: /v1/answer, /v1/documents/{id}, /v1/documents/{*rest}.");
-as_text!(MethodInput, "^[A-Z!#$%&'*+.^_`|~0-9-]+$", "A method in capitals: GET, POST.");
+text_form!(PathPattern, "^/", "A path: /v1/answer, /v1/documents/{id}, /v1/documents/{*rest}.");
+text_form!(MethodInput, "^[A-Z!#$%&'*+.^_`|~0-9-]+$", "A method in capitals: GET, POST.");
 
 /// Who a request is for.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod plan;
 pub mod refusal;
 pub mod respond;
+mod text_form;
 pub mod units;
 
 pub use chance::Chance;

@@ -1,9 +1,8 @@
 //! Durations and sizes as people write them: `250ms`, `30s`, `1h30m`; `64KiB`, `256MiB`.
 
-use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use crate::text_form;
 
 /// A span of time in a document: digits and a unit (`ms`, `s`, `m`, `h`, `d`), several in a
 /// row from large to small.
@@ -136,39 +135,12 @@ impl fmt::Display for Size {
     }
 }
 
-macro_rules! as_text {
-    ($type:ident, $pattern:literal, $about:literal) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl JsonSchema for $type {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "description": $about })
-            }
-        }
-    };
-}
-
-as_text!(
+text_form!(
     Span,
     "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
     "A duration: 250ms, 30s, 5m, 48h, 1h30m."
 );
-as_text!(Size, "^[0-9]+(B|KiB|MiB|GiB|KB|MB|GB)$", "A size: 64KiB, 10MiB, 1GiB.");
+text_form!(Size, "^[0-9]+(B|KiB|MiB|GiB|KB|MB|GB)$", "A size: 64KiB, 10MiB, 1GiB.");
 
 #[cfg(test)]
 mod tests {

@@ -30,12 +30,11 @@ use std::{
 use sluicegate_config::document::{LogInput, LogLevel};
 use tokio::{
     runtime::Handle,
-    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval},
 };
 
 use self::{screen::Screen, stand::Stand, traffic::Traffic};
-use crate::{cli::DemoArgs, logging, say::say, serve::side_runtime};
+use crate::{cli::DemoArgs, logging, say::say, serve::side_runtime, signals::Signals};
 
 /// How long a stop lets requests finish.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
@@ -95,29 +94,4 @@ fn failed(error: &dyn std::fmt::Display) -> ExitCode {
     // With standard error gone there is nowhere left to say it.
     drop(writeln!(io::stderr(), "sluicegate demo: {error}"));
     ExitCode::from(2)
-}
-
-/// The signals that end a demo.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.hangup.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

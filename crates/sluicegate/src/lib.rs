@@ -16,6 +16,7 @@ mod metrics;
 mod say;
 mod sections;
 mod serve;
+mod signals;
 pub mod snapshot;
 
 use std::process::ExitCode;

@@ -12,15 +12,13 @@ use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use sluicegate_config::load;
 use sluicegate_server::Inherited;
-use tokio::{
-    runtime::{Builder, Runtime},
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     cli::ServeArgs,
     gateway::{Gateway, Options},
     logging,
+    signals::Signals,
 };
 
 /// Threads of the side runtime: admin API, probes, file watching. Blocking work has its own.
@@ -63,7 +61,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         gateway.watch();
         // The service manager may not be there; then nobody waits for the word.
         drop(sd_notify::notify(&[sd_notify::NotifyState::Ready]));
-        signals.steer(Arc::new(gateway)).await;
+        steer(signals, Arc::new(gateway)).await;
         Ok::<_, io::Error>(ExitCode::SUCCESS)
     });
     side.shutdown_timeout(Duration::from_secs(1));
@@ -77,57 +75,35 @@ fn invalid(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(2)
 }
 
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn steer(mut self, gateway: Arc<Gateway>) {
-        let delayed = loop {
-            tokio::select! {
-                _ = self.hangup.recv() => {
-                    let gateway = gateway.clone();
-                    drop(tokio::task::spawn_blocking(move || gateway.reload()).await);
-                }
-                _ = self.terminate.recv() => break true,
-                _ = self.interrupt.recv() => break false,
-            }
-        };
-        drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
-        gateway.announce();
-        let (delay, limit) = gateway.shutdown();
-        if delayed {
-            tracing::info!(?delay, "stopping: not ready any more, still serving");
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = self.again() => {}
-            }
-        }
-        tracing::info!(?limit, "stopping: listeners close, what runs is finished");
-        let closed = tokio::select! {
-            closed = gateway.close(limit) => closed,
-            () = self.again() => {
-                tracing::warn!("stopping at once: asked a second time");
-                return;
-            }
-        };
-        tracing::info!(finished = closed.finished, aborted = closed.aborted, "stopped");
-    }
-
-    async fn again(&mut self) {
+/// Serves until a signal ends it.
+async fn steer(mut signals: Signals, gateway: Arc<Gateway>) {
+    let delayed = loop {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = signals.hangup.recv() => {
+                let gateway = gateway.clone();
+                drop(tokio::task::spawn_blocking(move || gateway.reload()).await);
+            }
+            _ = signals.terminate.recv() => break true,
+            _ = signals.interrupt.recv() => break false,
+        }
+    };
+    drop(sd_notify::notify(&[sd_notify::NotifyState::Stopping]));
+    gateway.announce();
+    let (delay, limit) = gateway.shutdown();
+    if delayed {
+        tracing::info!(?delay, "stopping: not ready any more, still serving");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = signals.end() => {}
         }
     }
+    tracing::info!(?limit, "stopping: listeners close, what runs is finished");
+    let closed = tokio::select! {
+        closed = gateway.close(limit) => closed,
+        () = signals.end() => {
+            tracing::warn!("stopping at once: asked a second time");
+            return;
+        }
+    };
+    tracing::info!(finished = closed.finished, aborted = closed.aborted, "stopped");
 }

@@ -34,10 +34,9 @@ use crate::{
     failure::{Failure, refusal},
     forward::clean_response,
     head::{address, check_length, expects_continue},
+    plan::UpstreamPlan,
     pool::{Lease, Pools, Sender},
-    registry::Upstream,
     send::{Handed, Sent, dispatch, in_time},
-    settings::RouteTimeouts,
     spare::Spare,
     way::Way,
 };
@@ -47,17 +46,6 @@ const KEEP: usize = 64 * 1024;
 /// Times a request is handed to a connection. An upstream that accepts and closes at once
 /// would otherwise be asked in a tight loop until the deadline.
 const SEND_TRIES: usize = 3;
-
-/// A route's part of the plan for this layer.
-#[derive(Clone, Debug)]
-pub struct UpstreamPlan {
-    /// Where its requests go.
-    pub upstream: Arc<Upstream>,
-    /// The timeouts that hold for them.
-    pub timeouts: RouteTimeouts,
-    /// Send the client's `Host` on, and not the endpoint's own.
-    pub preserve_host: bool,
-}
 
 /// The innermost service of a worker: sends requests to upstreams over its own connections.
 #[derive(Debug)]

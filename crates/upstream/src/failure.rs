@@ -7,7 +7,7 @@ use sluicegate_body::BodyLimits;
 use sluicegate_core::{Code, Facts, Refusal, facts::BodyFault};
 use tokio::time::Instant;
 
-use crate::{endpoint::Endpoint, exchange::UpstreamPlan};
+use crate::{endpoint::Endpoint, plan::UpstreamPlan};
 
 /// How an attempt failed.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use http_body::Body;
 use sluicegate_body::{BodyLimits, Outbound};
 use sluicegate_core::{Code, Facts, Refusal};
 
-use crate::{RequestBody, endpoint::Endpoint, exchange::UpstreamPlan};
+use crate::{RequestBody, endpoint::Endpoint, plan::UpstreamPlan};
 
 /// Refuses a request whose body is announced to be larger than the route takes.
 pub(crate) fn check_length(parts: &Parts, facts: &Facts) -> Result<(), Refusal> {

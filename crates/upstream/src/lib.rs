@@ -20,6 +20,7 @@ mod health;
 pub mod input;
 mod local;
 mod metrics;
+mod plan;
 mod pool;
 mod registry;
 mod send;
@@ -30,10 +31,11 @@ mod way;
 
 pub use body::{ResponseBody, StreamIdle};
 pub use endpoint::Endpoint;
-pub use exchange::{Proxy, UpstreamPlan};
+pub use exchange::Proxy;
 pub use metrics::UpstreamMetrics;
+pub use plan::{RouteTimeouts, UpstreamPlan};
 pub use registry::{Prepared, Upstream, Upstreams};
-pub use settings::{RouteTimeouts, SettingsError, UpstreamSettings};
+pub use settings::{SettingsError, UpstreamSettings};
 
 /// The bodies that requests may have.
 pub trait RequestBody:

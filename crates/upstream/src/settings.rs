@@ -3,7 +3,6 @@
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use http::{HeaderValue, Uri, uri::Authority};
@@ -139,15 +138,4 @@ pub(crate) fn lookup(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> 
         return Err(std::io::Error::other("the name has no address"));
     }
     Ok(found)
-}
-
-/// The timeouts that hold for one route towards its upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RouteTimeouts {
-    /// Until a connection stands, TLS included.
-    pub connect: Duration,
-    /// Until the response head of one try has come; none leaves it to the deadline.
-    pub per_try: Option<Duration>,
-    /// How long a response body may stay without a byte.
-    pub stream_idle: Duration,
 }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     RequestBody,
     endpoint::Endpoint,
-    exchange::UpstreamPlan,
     failure::Failure,
+    plan::UpstreamPlan,
     pool::{Lease, Pools},
 };
 

@@ -2,12 +2,12 @@
 //!
 //! In this order, so that nothing below ever sees what must not pass:
 //!
-//! 1. framing that could be read in two ways is refused and the connection closed ([`framing`]);
+//! 1. framing that could be read in two ways is refused and the connection closed (`framing`);
 //! 2. fields of one connection and outside copies of internal names are removed;
-//! 3. request id, trace context and `X-Forwarded-*` are kept or made ([`identity`]);
+//! 3. request id, trace context and `X-Forwarded-*` are kept or made (`identity`);
 //! 4. [`Facts`] are begun and put into the request's extensions;
 //! 5. the stack is called; a [`Refusal`] that comes back is worded for this client;
-//! 6. the answer gets the request's id, and a body that holds the request's [`Record`]: when
+//! 6. the answer gets the request's id, and a body that holds the request's `Record`: when
 //!    it ends, or is dropped, the request is counted and logged, once.
 //!
 //! The stack is called on the spot and only its future is kept, so no service is cloned per
