@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    eventually,
     tick::Tick,
     wire::{Fields, Framing},
 };
@@ -194,6 +195,8 @@ impl Upstream {
     /// Closes the listener and every connection, and waits for that.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
+        // The connections' tasks have been told to end, which is not yet to have ended.
+        eventually("every connection is closed", || self.open() == 0).await;
     }
 }
 
@@ -211,8 +214,8 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         let _ = stream.set_nodelay(true);
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
         let (tls, shared) = (tls.clone(), shared.clone());
+        let open = Open::new(shared.clone());
         connections.spawn(async move {
-            let open = Open::new(shared.clone());
             match tls {
                 None => serve::connection(stream, number, &shared).await,
                 Some(tls) => {

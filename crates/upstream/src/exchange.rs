@@ -162,7 +162,8 @@ impl<B: RequestBody> Exchange<B> {
     /// Sends the request until it has an answer or must not be sent again.
     async fn attempts(&mut self, facts: &Facts, plan: &UpstreamPlan) -> Result<Answered<B>, Failed> {
         let pools = self.pools.clone();
-        let mut way = Way { pools: &pools, plan, facts, tried: Vec::new(), fresh: false };
+        let may_repeat = self.may_repeat();
+        let mut way = Way { pools: &pools, plan, facts, tried: Vec::new(), may_repeat, fresh: false };
         for _ in 0..SEND_TRIES {
             let leased = way.lease(self.deadline).await;
             let (endpoint, mut lease) = leased.map_err(|why| Failed { why, at: None })?;
@@ -215,13 +216,18 @@ impl<B: RequestBody> Exchange<B> {
     ) -> Option<(impl Handed<B> + use<B>, Option<Spare<B>>)> {
         let (mut head, body) = self.unsent.take()?;
         // Kept only where a second sending is allowed and may be needed.
-        let may_repeat = lease.reused && self.reads && !self.upgrade;
-        let spare = if may_repeat { Spare::of(&head, &body, &self.pools) } else { None };
+        let spare =
+            if lease.reused && self.may_repeat() { Spare::of(&head, &body, &self.pools) } else { None };
         let http2 = matches!(lease.sender, Sender::Http2(_));
         address(&mut head, &body, endpoint, plan, http2, self.upgrade);
         self.facts.attempt().sent();
         let request = Request::from_parts(head, body);
         Some((dispatch(&mut lease.sender, request, self.gate.as_ref()), spare))
+    }
+
+    /// Whether a second sending is allowed by what the request is.
+    fn may_repeat(&self) -> bool {
+        self.reads && !self.upgrade
     }
 
     fn answer(self, answered: Answered<B>, plan: &UpstreamPlan) -> Response<ResponseBody<B>> {

@@ -24,6 +24,8 @@ pub(crate) struct Way<'a, B> {
     pub(crate) plan: &'a UpstreamPlan,
     pub(crate) facts: &'a Facts,
     pub(crate) tried: Vec<u64>,
+    /// The request can be sent again, should a pooled connection die under it.
+    pub(crate) may_repeat: bool,
     /// Only a new connection will do: a pooled one has just been found dead.
     pub(crate) fresh: bool,
 }
@@ -41,6 +43,11 @@ where
         let mut last = None;
         for _ in 0..CONNECT_TRIES {
             let Some(endpoint) = self.pools.choose(upstream, &self.tried) else { break };
+            if !self.may_repeat && !self.fresh {
+                // It is sent once and no more, so a pooled connection whose close has come in
+                // already must be known as closed: this lets the worker read its sockets first.
+                tokio::task::yield_now().await;
+            }
             let ready = if self.fresh { None } else { self.pools.ready(&endpoint, upstream.max_idle) };
             if let Some(lease) = ready {
                 return Ok((endpoint, lease));
