@@ -5,7 +5,9 @@
 //! - An attempt that reached nobody (no connection, or a pooled one found closed before the
 //!   first byte) goes to another connection, whatever the method. What died on a reused
 //!   connection before any byte was answered is sent once more on a new one if it only
-//!   reads and its body is still at hand; a write never is.
+//!   reads and its body is still at hand; a write never is. A write therefore takes a pooled
+//!   connection only after the worker has read its sockets once more: one that the upstream
+//!   has closed by then is not used.
 //! - The request's deadline bounds the time until the response head; it never cuts a body.
 //! - The request's [`Attempt`](sluicegate_core::Attempt) is moved forward before the fact:
 //!   `sent` before the first byte can leave, so that whoever asks in between is told

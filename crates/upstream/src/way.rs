@@ -40,14 +40,14 @@ where
         deadline: Option<Instant>,
     ) -> Result<(Arc<Endpoint>, Lease<B>), Failure> {
         let upstream = &self.plan.upstream;
+        if !self.may_repeat && !self.fresh {
+            // It is sent once and no more, so a pooled connection whose close has come in
+            // already must be known as closed: this lets the worker read its sockets first.
+            tokio::task::yield_now().await;
+        }
         let mut last = None;
         for _ in 0..CONNECT_TRIES {
             let Some(endpoint) = self.pools.choose(upstream, &self.tried) else { break };
-            if !self.may_repeat && !self.fresh {
-                // It is sent once and no more, so a pooled connection whose close has come in
-                // already must be known as closed: this lets the worker read its sockets first.
-                tokio::task::yield_now().await;
-            }
             let ready = if self.fresh { None } else { self.pools.ready(&endpoint, upstream.max_idle) };
             if let Some(lease) = ready {
                 return Ok((endpoint, lease));
