@@ -18,7 +18,7 @@ use sluicegate_benches::{
     stand::{Immediate, Requests, Stand, Weighing, alone, through},
     upstream,
 };
-use sluicegate_body::Inbound;
+use sluicegate_body::{Gathered, Inbound};
 use sluicegate_classify::PeekedBody;
 use sluicegate_core::Chance;
 use sluicegate_server::Handler;
@@ -33,7 +33,7 @@ const COUNT: usize = 256;
 const READ: &str = "/v1/documents/1";
 const WRITE: &str = "/v1/documents";
 
-type Body = PeekedBody<Inbound<Incoming>>;
+type Body = Gathered<PeekedBody<Inbound<Incoming>>>;
 /// The future of one request as a worker keeps it.
 type Outer = <Ingress<gateway::Stack> as Handler>::Future;
 

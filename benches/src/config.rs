@@ -41,6 +41,26 @@ freeze:
     gateway(upstream) + &window
 }
 
+/// One route of writes over this store, fenced by their keys or not.
+#[must_use]
+pub fn writes(upstream: SocketAddr, store: &str, keyed: bool) -> String {
+    let fenced = ", idempotency: { required: true, ttl: 10s, wait: 2s }";
+    let fenced = if keyed { fenced } else { "" };
+    format!(
+        "
+listen: [{{ address: 127.0.0.1:0 }}]
+admin: {{ address: 127.0.0.1:0 }}
+store: {{ {store} }}
+workers: 1
+upstreams:
+  stable: {{ endpoints: [\"http://{upstream}\"] }}
+routes:
+  - {{ name: write, match: {{ path: /v1/documents, methods: [POST] }}, upstream: stable{fenced} }}
+log: {{ level: error }}
+"
+    )
+}
+
 /// A document with this many routes, of which the last takes the load's reads.
 #[must_use]
 pub fn many_routes(upstream: SocketAddr, routes: usize) -> String {

@@ -93,7 +93,7 @@ pub(crate) fn take(left: &Cell<u64>) -> bool {
 }
 
 /// Reads one whole answer.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(), Failure> {
+pub(crate) async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(), Failure> {
     buffer.clear();
     let mut whole = None;
     while whole.is_none_or(|whole| buffer.len() < whole) {

@@ -25,13 +25,21 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use prometheus_client::registry::Registry;
-use sluicegate::{RequestMetrics, ingress::Ingress, snapshot::Snapshot};
+use sluicegate::{
+    RequestMetrics,
+    ingress::Ingress,
+    own::Own,
+    snapshot::{Homes, Snapshot},
+};
 use sluicegate_classify::{Classify, ClassifyLayer};
 use sluicegate_config::{Source, parse};
 use sluicegate_core::{Chance, Clock, Refusal};
 use sluicegate_freeze::{Freeze, FreezeLayer, FreezeOrder, Freezes, OpenOptions, Scope};
+use sluicegate_idempotency::{Fence, FenceLayer, Fences, FencesOptions, FencesSettings, Replay, ReplayLayer};
+use sluicegate_intents::{Intents, IntentsLayer, IntentsQueue};
 use sluicegate_server::{Conn, Handler};
-use sluicegate_upstream::{UpstreamMetrics, Upstreams};
+use sluicegate_store::{Store, memory::Memory};
+use sluicegate_upstream::{LocalExec, UpstreamMetrics, Upstreams};
 use tokio::{
     io::AsyncWriteExt,
     runtime::{Builder, Handle, Runtime},
@@ -42,7 +50,7 @@ use tower_service::Service;
 use crate::Failure;
 
 /// The guards around `S`, as the gateway stacks them.
-pub type Guards<S> = Classify<Freeze<S>, Arc<ArcSwap<Snapshot>>>;
+pub type Guards<S> = Own<Classify<Replay<Freeze<IntentsQueue<Fence<S, LocalExec>>>>, Arc<ArcSwap<Snapshot>>>>;
 
 /// A service that has its answer ready: 200 with the usual three fields and no body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +78,7 @@ impl<B> Service<Request<B>> for Immediate {
 /// What the guards of a worker need, made of a document.
 pub struct Stand {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    metrics: RequestMetrics,
+    homes: Homes,
     freezes: Freezes,
     conn: Arc<Conn>,
 }
@@ -92,13 +100,28 @@ impl Stand {
             },
             &mut registry,
         )?;
-        let metrics = RequestMetrics::register(&mut registry);
-        let upstreams = Upstreams::new(UpstreamMetrics::register(&mut registry), side.clone());
+        let store = Store::new(Memory::new(Clock::system()));
+        let chance = Arc::new(Chance::seeded(2));
+        let options = FencesOptions {
+            store: store.clone(),
+            clock: Clock::system(),
+            chance: chance.clone(),
+            settings: FencesSettings::default(),
+        };
+        let fences = Fences::open(options, &mut registry);
+        let options =
+            sluicegate_intents::OpenOptions { store, clock: Clock::system(), chance, accept_loss: true };
+        let homes = Homes {
+            upstreams: Arc::new(Upstreams::new(UpstreamMetrics::register(&mut registry), side.clone())),
+            fences,
+            intents: Intents::open(options, &mut registry),
+            metrics: RequestMetrics::register(&mut registry),
+        };
         let loaded = parse(text, &Source::sent(Path::new("."))).map_err(|it| it.to_string())?;
-        let snapshot = Snapshot::detached(&loaded, &upstreams, &metrics).map_err(|it| it.to_string())?;
+        let snapshot = Snapshot::detached(&loaded, &homes).map_err(|it| it.to_string())?;
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let conn = Conn::detached(address, address);
-        Ok(Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), metrics, freezes, conn })
+        Ok(Self { snapshot: Arc::new(ArcSwap::from_pointee(snapshot)), homes, freezes, conn })
     }
 
     /// Freezes these routes.
@@ -116,9 +139,14 @@ impl Stand {
 
     /// The way in, with the guards around `inner`.
     pub fn ingress<S>(&self, inner: S) -> Ingress<Guards<S>> {
-        let guards = FreezeLayer::new(self.freezes.clone()).layer(inner);
-        let guards = ClassifyLayer::new(self.snapshot.clone()).layer(guards);
-        Ingress::new(guards, self.snapshot.clone(), self.metrics.clone(), Chance::seeded(1))
+        let Homes { fences, intents, metrics, .. } = &self.homes;
+        let fence = FenceLayer::new(fences.clone(), LocalExec).layer(inner);
+        let queue = IntentsLayer::new(intents.clone(), fences.budget().clone()).layer(fence);
+        let freeze = FreezeLayer::new(self.freezes.clone()).layer(queue);
+        let replay = ReplayLayer::new(fences.clone()).layer(freeze);
+        let classify = ClassifyLayer::new(self.snapshot.clone()).layer(replay);
+        let own = Own::new(classify, self.snapshot.clone(), intents.clone());
+        Ingress::new(own, self.snapshot.clone(), metrics.clone(), Chance::seeded(1))
     }
 
     /// The connection that requests come on.

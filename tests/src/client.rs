@@ -125,6 +125,16 @@ impl Client {
         Ok(Self::over(stream, address, uri::Scheme::HTTPS, h2).await)
     }
 
+    /// HTTP/2 with prior knowledge; nothing where nobody takes it.
+    pub async fn try_h2c(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(connection);
+        let (sender, authority) = (Sender::H2(sender), address.to_string());
+        Some(Self { sender, authority, scheme: uri::Scheme::HTTP })
+    }
+
     async fn over<S>(stream: S, address: SocketAddr, scheme: uri::Scheme, h2: bool) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -261,11 +261,16 @@ impl Gateway {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Kills it without warning and returns once it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Kills it without warning and starts it again in the same folder with the same files.
     #[must_use]
     pub fn kill_and_restart(mut self) -> Self {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         let folder = self.folder.take().unwrap();
         let yaml = fs::read_to_string(folder.config()).unwrap();
         Self::spawn(folder, &yaml)
@@ -295,8 +300,7 @@ fn address(line: &str) -> Option<SocketAddr> {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         if thread::panicking() {
             let lines = self.log.lines();
             let mut shown = String::new();

@@ -17,10 +17,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 pub mod admin;
+pub mod audit;
 pub mod client;
+pub mod fenced;
+pub mod fleet;
 pub mod gateway;
 pub mod grpc;
 pub mod h2_upstream;
+pub mod intents;
 pub mod load;
 pub mod pattern;
 pub mod raw;
@@ -32,10 +36,12 @@ pub mod wire;
 
 use std::time::Duration;
 
+pub use audit::{Audited, Write};
 pub use client::{Answer, Client};
+pub use fenced::Fenced;
 pub use gateway::{Folder, Gateway};
 pub use raw::Raw;
-pub use tick::{Tick, comes_true, eventually, tick};
+pub use tick::{Tick, comes_true, eventually, reaches, tick};
 pub use upstream::{Gate, Seen, Step, Upstream};
 
 /// Longer than anything here should take, shorter than anybody's patience.

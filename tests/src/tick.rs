@@ -36,6 +36,20 @@ pub async fn eventually(what: &str, condition: impl FnMut() -> bool) {
     assert!(within(LIMIT, condition).await, "never came true within {LIMIT:?}: {what}");
 }
 
+/// Waits until `count` has reached `goal`, however long that takes while it grows; panics,
+/// naming `what`, when it has not grown for the limit.
+pub async fn reaches(what: &str, goal: usize, mut count: impl AsyncFnMut() -> usize) {
+    let (mut last, mut grown) = (count().await, Instant::now());
+    while last < goal {
+        let now = count().await;
+        if now > last {
+            (last, grown) = (now, Instant::now());
+        }
+        assert!(grown.elapsed() < LIMIT, "{what}: {last} of {goal}, and no more within {LIMIT:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// As [`eventually`], for a condition that has to be asked for.
 pub async fn comes_true(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + LIMIT;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use sluicegate_tests::{
-    Client, Raw, Step, Upstream,
+    Audited, Client, Raw, Step, Upstream, Write,
+    audit::{Choice, chaos, prompt},
     client::{get, post},
     eventually,
     grpc::{GrpcClient, GrpcUpstream, Line},
@@ -126,4 +127,54 @@ async fn the_load_keeps_account() {
     let failed = account.failed();
     assert!(failed.iter().any(|sample| sample.retry_after.as_deref() == Some("3") && sample.code == "x"));
     assert!(failed.iter().any(|sample| sample.status == 0));
+}
+
+fn numbered(number: u64) -> Write {
+    Write { number, line: "d".to_owned(), place: number }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audited_upstream_counts_every_effect() {
+    let upstream = Audited::start(1, prompt()).await;
+    let mut raw = Raw::connect(upstream.url(0)[7..].parse().unwrap()).await;
+    let first = raw.ask(numbered(1).request(false, "")).await;
+    let again = raw.ask(numbered(1).request(true, "")).await;
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_ne!(first.body, again.body, "each effect has an answer of its own");
+    let ledger = upstream.ledger();
+    assert_eq!((ledger.count(), ledger.duplicates(), ledger.arrivals_of(1).len()), (2, 1, 2));
+    assert_eq!(ledger.violations(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audited_upstream_that_honours_keys_has_one_effect() {
+    let upstream = Audited::honouring(1, prompt()).await;
+    let mut raw = Raw::connect(upstream.url(0)[7..].parse().unwrap()).await;
+    let first = raw.ask(numbered(1).request(false, "")).await;
+    let again = raw.ask(numbered(1).request(true, "")).await;
+    assert_eq!(first.body, again.body);
+    assert_eq!((upstream.ledger().count(), upstream.ledger().arrivals().len()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audited_upstream_sees_a_body_under_the_key_of_another() {
+    let upstream = Audited::start(1, prompt()).await;
+    let mut raw = Raw::connect(upstream.url(0)[7..].parse().unwrap()).await;
+    raw.send(numbered(1).request_with(&numbered(2).body(false), false, "")).await;
+    assert!(raw.answer().await.is_err());
+    assert_eq!((upstream.ledger().violations().len(), upstream.ledger().count()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_repeats_what_the_audited_upstream_does() {
+    let (one, same, other) = (chaos(7), chaos(7), chaos(8));
+    let acts = |choice: &Choice| {
+        (0..1000)
+            .map(|number| choice(&numbered(number), usize::try_from(number % 3).unwrap()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(acts(&one), acts(&same));
+    assert_ne!(acts(&one), acts(&other));
+    let doubtful = acts(&one).into_iter().filter(|act| act.leaves_doubt()).count();
+    assert!((40..160).contains(&doubtful), "{doubtful} of 1000 leave doubt");
 }

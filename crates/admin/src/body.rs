@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
@@ -38,6 +39,15 @@ pub(crate) async fn read(request: Request<Body>, limit: usize) -> Result<Bytes, 
             format!("the body had not come after {} s", BODY_LIMIT.as_secs()),
         )),
     }
+}
+
+/// A small order in JSON. It must be an object: serde would read the members of a struct from
+/// a list, too.
+pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err("it is not a JSON object".to_owned());
+    }
+    serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 /// Runs a change on a task of its own: a client that goes away does not leave it half done

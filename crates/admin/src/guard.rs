@@ -31,13 +31,36 @@ pub(crate) async fn judge(State(shared): State<Arc<Shared>>, request: Request, n
 
 /// The endpoints' names for metrics: a fixed set, whatever paths are tried.
 fn endpoint(path: &str) -> &'static str {
-    const EXACT: [&str; 9] =
-        ["/", "/status", "/config", "/reload", "/freeze", "/audit", "/metrics", "/livez", "/readyz"];
-    match EXACT.iter().find(|known| **known == path) {
-        Some(known) => known,
-        None if path.starts_with("/freeze/") => "/freeze/{id}",
-        None => "other",
+    const EXACT: [&str; 14] = [
+        "/",
+        "/status",
+        "/config",
+        "/reload",
+        "/freeze",
+        "/keys",
+        "/intents",
+        "/intents/status",
+        "/intents/pause",
+        "/intents/resume",
+        "/audit",
+        "/metrics",
+        "/livez",
+        "/readyz",
+    ];
+    const BELOW: [(&str, &str, &str); 7] = [
+        ("/freeze/", "", "/freeze/{id}"),
+        ("/keys/", "/resolve", "/keys/{id}/resolve"),
+        ("/keys/", "", "/keys/{id}"),
+        ("/intents/", "/retry", "/intents/{id}/retry"),
+        ("/intents/", "/drop", "/intents/{id}/drop"),
+        ("/intents/", "/settle", "/intents/{id}/settle"),
+        ("/intents/", "", "/intents/{id}"),
+    ];
+    if let Some(known) = EXACT.iter().find(|known| **known == path) {
+        return known;
     }
+    let below = BELOW.iter().find(|(begin, end, _)| path.starts_with(begin) && path.ends_with(end));
+    below.map_or("other", |(_, _, name)| name)
 }
 
 fn allowed(shared: &Shared, endpoint: &str, request: &Request) -> Result<(), Problem> {
@@ -139,6 +162,12 @@ mod tests {
     fn paths_that_were_only_tried_share_one_name() {
         assert_eq!(endpoint("/status"), "/status");
         assert_eq!(endpoint("/freeze/reindex"), "/freeze/{id}");
+        assert_eq!(endpoint("/keys"), "/keys");
+        assert_eq!(endpoint("/keys/ab12"), "/keys/{id}");
+        assert_eq!(endpoint("/keys/ab12/resolve"), "/keys/{id}/resolve");
+        assert_eq!(endpoint("/intents/pause"), "/intents/pause");
+        assert_eq!(endpoint("/intents/ab12"), "/intents/{id}");
+        assert_eq!(endpoint("/intents/ab12/settle"), "/intents/{id}/settle");
         assert_eq!(endpoint("/status/../etc"), "other");
     }
 }

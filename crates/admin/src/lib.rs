@@ -9,6 +9,13 @@
 //! | `GET /freeze[?wait=30s&since=N]` | what is frozen; at the next change; as server-sent events |
 //! | `GET /freeze/{id}[?wait=30s]` | one freeze; when it is drained |
 //! | `PUT /freeze/{id}[?wait=30s]`, `DELETE /freeze/{id}` | switch a freeze on; lift it |
+//! | `GET /keys[?state=&route=&tenant=&prefix=&after=&limit=]` | idempotency keys, page by page |
+//! | `GET /keys/{id}`, `POST /keys/{id}/resolve` | one key; settle one whose outcome is unknown |
+//! | `GET /intents[?state=&route=&tenant=&after=&limit=]` | writes kept for later, page by page |
+//! | `GET /intents/status` | how the backfill is doing |
+//! | `GET /intents/{id}` | one intent |
+//! | `POST /intents/{id}/retry`, `/drop`, `/settle` | decide about one |
+//! | `POST /intents/pause`, `/intents/resume` | pause the backfill; let it go on |
 //! | `GET /audit[?limit=N]` | the last changes, who asked, how they ended |
 //! | `GET /metrics` | Prometheus, classic or `OpenMetrics` |
 //! | `GET /livez`, `GET /readyz` | for probes; never ask for a token |
@@ -41,6 +48,8 @@ use serde::Deserialize;
 use serde_json::json;
 use sluicegate_core::Clock;
 use sluicegate_freeze::{Freezes, Scope};
+use sluicegate_idempotency::Fences;
+use sluicegate_intents::Intents;
 use tokio::sync::Semaphore;
 
 mod actor;
@@ -49,12 +58,15 @@ mod body;
 mod config;
 mod freeze;
 mod guard;
+mod intents;
+mod keys;
 mod metrics;
 mod problem;
 mod readiness;
 mod server;
 mod status;
 mod token;
+mod verdict;
 
 pub use actor::{ACTOR_HEADER, Actor, Peer};
 pub use audit::{Audit, Entry};
@@ -70,6 +82,10 @@ use problem::{Problem, fresh_json};
 pub struct AdminParts {
     /// The freezes that hold now.
     pub freezes: Freezes,
+    /// The idempotency keys.
+    pub fences: Fences,
+    /// The writes that are kept for later.
+    pub intents: Intents,
     /// The configuration.
     pub config: Arc<dyn ConfigControl>,
     /// The registry behind `/metrics`.
@@ -94,6 +110,8 @@ pub struct Admin(Arc<Shared>);
 /// What every endpoint may use.
 pub(crate) struct Shared {
     freezes: Freezes,
+    fences: Fences,
+    intents: Intents,
     config: Arc<dyn ConfigControl>,
     registry: Arc<Mutex<Registry>>,
     readiness: Arc<Readiness>,
@@ -115,6 +133,8 @@ impl Admin {
         let started_at = Timestamp::try_from(parts.clock.now()).unwrap_or_default();
         Self(Arc::new(Shared {
             freezes: parts.freezes,
+            fences: parts.fences,
+            intents: parts.intents,
             config: parts.config,
             registry: parts.registry,
             readiness: parts.readiness,
@@ -140,6 +160,17 @@ impl Admin {
             .route("/reload", post(config::reload))
             .route("/freeze", get(freeze::follow::get))
             .route("/freeze/{id}", get(freeze::get).put(freeze::put).delete(freeze::delete))
+            .route("/keys", get(keys::list))
+            .route("/keys/{id}", get(keys::get))
+            .route("/keys/{id}/resolve", post(keys::resolve))
+            .route("/intents", get(intents::list))
+            .route("/intents/status", get(intents::status))
+            .route("/intents/pause", post(intents::pause))
+            .route("/intents/resume", post(intents::resume))
+            .route("/intents/{id}", get(intents::get))
+            .route("/intents/{id}/retry", post(intents::retry))
+            .route("/intents/{id}/drop", post(intents::drop_intent))
+            .route("/intents/{id}/settle", post(intents::settle))
             .route("/audit", get(audit_log))
             .route("/metrics", get(show_metrics))
             .route("/livez", get(livez))
@@ -198,6 +229,17 @@ async fn index(State(shared): State<Arc<Shared>>) -> Response {
             "GET /freeze/{id}": "one freeze; ?wait=30s waits for its drain",
             "PUT /freeze/{id}": "freeze writes: {\"reason\", \"until\" or \"for\", \"scope\"}; ?wait=30s waits for the drain",
             "DELETE /freeze/{id}": "lift a freeze",
+            "GET /keys": "idempotency keys; ?state, route, tenant, prefix, after, limit",
+            "GET /keys/{id}": "one key",
+            "POST /keys/{id}/resolve": "settle a key whose outcome is unknown: {\"applied\": true, \"status\": 201} or {\"applied\": false}",
+            "GET /intents": "writes kept for later, and how many are in each state; ?state, route, tenant, after, limit",
+            "GET /intents/status": "how the backfill is doing",
+            "GET /intents/{id}": "one intent",
+            "POST /intents/{id}/retry": "put a dead one, or one in doubt, into the queue again",
+            "POST /intents/{id}/drop": "throw one away",
+            "POST /intents/{id}/settle": "end one in doubt: {\"applied\": true, \"status\": 201} or {\"applied\": false}",
+            "POST /intents/pause": "pause the backfill: {\"reason\"} or nothing",
+            "POST /intents/resume": "let the backfill go on",
             "GET /audit": "the last changes and who asked for them; ?limit=N",
             "GET /metrics": "Prometheus metrics",
             "GET /livez": "200 while the process runs",

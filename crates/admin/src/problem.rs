@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
+use sluicegate_store::StoreError;
 
 /// An error answer.
 #[derive(Debug)]
@@ -44,6 +45,27 @@ impl Problem {
     /// 500: the gateway failed at something it should have been able to do.
     pub(crate) fn internal(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed", detail)
+    }
+
+    /// 503: the store could not be asked.
+    pub(crate) fn store(error: &StoreError) -> Self {
+        Self::without_store(format!(
+            "the store cannot be asked: {error}; `GET /status` tells how it is doing"
+        ))
+    }
+
+    /// 503: the store did not say whether it made a change.
+    pub(crate) fn store_on_change(error: &StoreError) -> Self {
+        Self::without_store(format!(
+            "the store did not confirm it: {error}; it may or may not have been done, so look before you repeat it; \
+             `GET /status` tells how the store is doing"
+        ))
+    }
+
+    fn without_store(detail: String) -> Self {
+        let (status, title) = (StatusCode::SERVICE_UNAVAILABLE, "The store cannot be used");
+        Self::new(status, "store_unavailable", title, detail)
+            .header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
     /// A member of the problem's own.

@@ -1,4 +1,5 @@
-//! The API over real sockets, with the real freezes and a configuration that is made up.
+//! The API over real sockets, with the real freezes, fences and intents, over a store in
+//! memory, and a configuration that is made up.
 
 use std::{
     fmt::Write,
@@ -8,13 +9,23 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use sluicegate_core::{Chance, Clock};
 use sluicegate_freeze::{Freezes, OpenOptions};
+use sluicegate_idempotency::{Fences, FencesOptions, FencesSettings};
+use sluicegate_intents::Intents;
+use sluicegate_store::{
+    Store,
+    memory::Memory,
+    redis::{Redis, RedisInput},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -29,6 +40,8 @@ use crate::{
 mod access;
 mod configuration;
 mod freezes;
+mod intents;
+mod keys;
 mod showing;
 
 /// A configuration that takes everything but the text `broken`.
@@ -92,8 +105,21 @@ impl StatusSection for Listeners {
         "listeners"
     }
 
-    fn status(&self) -> Value {
-        json!([{ "address": "127.0.0.1:8080", "tls": false }])
+    fn status(&self) -> BoxFuture<'_, Value> {
+        ready(json!([{ "address": "127.0.0.1:8080", "tls": false }])).boxed()
+    }
+}
+
+/// A section that never comes.
+struct Hung;
+
+impl StatusSection for Hung {
+    fn name(&self) -> &'static str {
+        "hung"
+    }
+
+    fn status(&self) -> BoxFuture<'_, Value> {
+        std::future::pending().boxed()
     }
 }
 
@@ -101,6 +127,8 @@ impl StatusSection for Listeners {
 struct Port {
     address: SocketAddr,
     freezes: Freezes,
+    store: Store,
+    intents: Intents,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -119,7 +147,22 @@ async fn port() -> Port {
 
 /// With a file for the freezes, or in memory.
 async fn port_with(state: Option<PathBuf>) -> Port {
-    let made = make(state);
+    port_of(make(state))
+}
+
+/// Over a store of one's own.
+async fn port_over(store: Store) -> Port {
+    port_of(make_over(None, store, Vec::new()))
+}
+
+/// Over a Redis that is not there.
+async fn port_without_store() -> Port {
+    let gone = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = RedisInput::at(format!("redis://{gone}")).check().unwrap();
+    port_over(Store::new(Redis::open(options).await)).await
+}
+
+fn port_of(made: Made) -> Port {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let keeper = made.freezes.run();
@@ -128,13 +171,15 @@ async fn port_with(state: Option<PathBuf>) -> Port {
         tokio::spawn(async move { serve(listener, router, std::future::pending()).await.unwrap() }),
         tokio::spawn(async move { match keeper.await {} }),
     ];
-    let Made { freezes, config, readiness, token, .. } = made;
-    Port { address, freezes, config, readiness, token, tasks }
+    let Made { freezes, store, intents, config, readiness, token, .. } = made;
+    Port { address, freezes, store, intents, config, readiness, token, tasks }
 }
 
 struct Made {
     admin: Admin,
     freezes: Freezes,
+    store: Store,
+    intents: Intents,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -147,26 +192,42 @@ fn admin() -> (Admin, Freezes) {
 }
 
 fn make(state: Option<PathBuf>) -> Made {
+    make_over(state, Store::new(Memory::new(Clock::system())), vec![Arc::new(Listeners)])
+}
+
+fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusSection>>) -> Made {
     let mut registry = Registry::default();
     let readiness = Arc::new(Readiness::default());
     let options =
         OpenOptions { path: state, clock: Clock::system(), chance: Arc::new(Chance::seeded(1)), shards: 1 };
     let freezes = Freezes::open(options, &mut registry).unwrap();
+    let (clock, chance) = (Clock::system(), Arc::new(Chance::seeded(1)));
+    let fences = FencesOptions {
+        store: store.clone(),
+        clock: clock.clone(),
+        chance: chance.clone(),
+        settings: FencesSettings::default(),
+    };
+    let fences = Fences::open(fences, &mut registry);
+    let intents = sluicegate_intents::OpenOptions { store: store.clone(), clock, chance, accept_loss: true };
+    let intents = Intents::open(intents, &mut registry);
     let config = Arc::new(MadeUp::default());
     let token = Arc::new(Token::new(None));
     let audit = Audit::new(Clock::system(), None, readiness.clone(), &mut registry);
     let admin = Admin::new(AdminParts {
         freezes: freezes.clone(),
+        fences,
+        intents: intents.clone(),
         config: config.clone(),
         registry: Arc::new(Mutex::new(registry)),
         readiness: readiness.clone(),
-        sections: vec![Arc::new(Listeners)],
+        sections,
         audit,
         token: token.clone(),
         clock: Clock::system(),
         version: "0.0.0-test",
     });
-    Made { admin, freezes, config, readiness, token }
+    Made { admin, freezes, store, intents, config, readiness, token }
 }
 
 struct Answer {
@@ -202,6 +263,10 @@ impl Port {
         self.ask("GET", path, &[], "").await
     }
 
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        self.ask("POST", path, &[], body).await
+    }
+
     async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = self.send(method, path, headers, body).await;
         let mut text = String::new();
@@ -232,6 +297,11 @@ impl Port {
         // A body that is refused for its length is not read, and the write may fail.
         drop(stream.write_all(body.as_bytes()).await);
         stream
+    }
+
+    /// The newest line of the audit log.
+    async fn last_audited(&self) -> Value {
+        self.get("/audit?limit=1").await.json()["entries"][0].clone()
     }
 
     /// Waits until the audit log has this many entries.

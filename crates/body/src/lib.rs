@@ -9,15 +9,21 @@
 //! - [`Outbound`]: what goes to the upstream: nothing, a body that is sent once, a body of
 //!   which a copy is kept under a cap so that it can be sent again, or one that waits for
 //!   `100 Continue`.
+//! - [`gather`]: reads a body that a guard must know whole, under a cap and one [`Budget`].
 //! - [`LazyTimer`]: the timer all of them use.
 
+mod budget;
+mod fault;
 mod gate;
+mod gathered;
 mod inbound;
 mod outbound;
 mod replay;
 mod timer;
 
+pub use budget::{Budget, Held};
 pub use gate::{Gate, NotWanted};
+pub use gathered::{Gather, GatherError, Gathered, Gathering, Whole, gather};
 pub use inbound::{BodyLimits, Inbound, InboundError};
 pub use outbound::Outbound;
 pub use replay::Replay;

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http::HeaderName;
-use sluicegate_core::{Access, RoutePlan};
+use http::{HeaderMap, HeaderName};
+use sluicegate_core::{Access, Refusal, RoutePlan, Tenant};
 
-use crate::router::Router;
+use crate::{router::Router, tenant::tenant};
 
 /// What a request is judged by: the routes, and where its tenant stands.
 #[derive(Clone, Debug)]
@@ -15,6 +15,17 @@ pub struct Rules {
     pub router: Router<RouteEntry>,
     /// The header that names the tenant; `None` where there are no tenants.
     pub tenant: Option<HeaderName>,
+}
+
+impl Rules {
+    /// Who a request with these headers is for. Naming two tenants, or one that cannot be
+    /// read, is refused.
+    pub fn tenant(&self, headers: &HeaderMap) -> Result<Option<Tenant>, Refusal> {
+        match &self.tenant {
+            Some(header) => tenant(headers, header),
+            None => Ok(None),
+        }
+    }
 }
 
 /// What a route settles about its requests.

@@ -8,7 +8,6 @@ use crate::{
     path::{Flaw, canonical_target},
     rpc,
     rules::{RouteEntry, RpcForm, Rules, Table},
-    tenant,
 };
 
 /// Headers by which a client asks for another method than the request line's. A service
@@ -40,10 +39,7 @@ pub(crate) fn settle(table: &impl Table, parts: &mut Parts, facts: &Facts) -> Re
 fn by_rules(rules: &Rules, parts: &mut Parts, facts: &Facts) -> Result<Settled, Refusal> {
     let path = parts.uri.path();
     let route = rules.router.find(&parts.method, path).ok_or_else(|| no_route(&parts.method, path))?;
-    let tenant = match &rules.tenant {
-        Some(header) => tenant::tenant(&parts.headers, header)?,
-        None => None,
-    };
+    let tenant = rules.tenant(&parts.headers)?;
     let allowance = deadline::allowance(route.deadline, &parts.headers)?;
     let classified = Classified {
         access: access(route, &parts.method, &mut parts.headers),

@@ -3,6 +3,7 @@
 //! Every check gets the typed document and tells its findings by path; where a path stands
 //! in the text is looked up once, at the end. All findings are told, in the order of the text.
 
+mod guards;
 mod later;
 mod routes;
 mod upstreams;
@@ -58,6 +59,7 @@ pub(crate) fn check(document: &Document) -> Findings {
     routes::check(document, &mut found);
     freeze(document, &mut found);
     values::check(document, &mut found);
+    guards::check(document, &mut found);
     later::check(document, &mut found);
     found
 }

@@ -35,7 +35,7 @@ const ADDED: &[(&str, &str)] = &[
     ("admn: { address: 127.0.0.1:9901 }", "g.yaml:13:1: admn: unknown key `admn`; did you mean `admin`?"),
     (
         "zzz: 1",
-        "g.yaml:13:1: zzz: unknown key `zzz`; the keys here are listen, admin, store, upstreams, tenants, limits, timeouts, retries, routes, rollouts, freeze, intents, trusted_peers, max_connections, workers, shutdown, access_log, log",
+        "g.yaml:13:1: zzz: unknown key `zzz`; the keys here are listen, admin, store, upstreams, tenants, limits, timeouts, retries, routes, rollouts, freeze, fences, intents, trusted_peers, max_connections, workers, shutdown, access_log, log",
     ),
     (
         "admin: { adress: 127.0.0.1:9901 }",
@@ -135,8 +135,37 @@ const ADDED: &[(&str, &str)] = &[
         "g.yaml:13:20: store.memory.size: unknown key `size`; there are no keys here",
     ),
     (
-        "store: { redis: { url: \"redis://127.0.0.1:6379\" } }",
-        "g.yaml:13:10: store.redis: `redis` is not available yet: this version does not do it; remove the key",
+        "store: { redis: { url: \"http://127.0.0.1:6379\" } }",
+        "g.yaml:13:24: store.redis.url: `http://127.0.0.1:6379` is not the URL of a Redis; write redis://host:6379, rediss://host:6380 for TLS, or unix:///path",
+    ),
+    (
+        "store: { redis: { url: \"redis://127.0.0.1\", lease: 1s } }",
+        "g.yaml:13:17: store.redis.response_timeout: `1s` is longer than a third of the lease, `1s`, in which a gateway has to be heard of\ng.yaml:13:52: store.redis.lease: `1s` is not between 3s and 10m",
+    ),
+    (
+        "store: { embedded: { sync: never } }",
+        "g.yaml:13:28: store.embedded.sync: unknown choice `never`; the choices here are os, always",
+    ),
+    ("fences: { max_keys: 0 }", "g.yaml:13:21: fences.max_keys: 0 would refuse every key; write at least 1"),
+    (
+        "fences: { tenant_share: 1.5 }",
+        "g.yaml:13:25: fences.tenant_share: 1.5 is not a share; write a number above 0 and up to 1",
+    ),
+    (
+        "intents: { backfill: { rps: 0 } }",
+        "g.yaml:13:29: intents.backfill.rps: `0` is not above 0 and up to 10000",
+    ),
+    (
+        "intents: { keep_headers: [Authorization] }",
+        "g.yaml:13:27: intents.keep_headers[0]: `authorization` carries credentials, which are never stored; set the gateway's own under `headers`",
+    ),
+    (
+        "intents: { headers: { \"x y\": z } }",
+        "g.yaml:13:30: intents.headers.x y: `x y` is not a header's name",
+    ),
+    (
+        "intents: { soak: 1000d }",
+        "g.yaml:13:18: intents.soak: `1000d` is longer than 366d; write a shorter duration",
     ),
     ("store: { redis: {} }", "g.yaml:13:17: store.redis: the key `url` is missing here"),
     (
@@ -309,8 +338,8 @@ const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (
         "    endpoints:",
-        "    honours_keys: true\n    endpoints:",
-        "g.yaml:5:5: upstreams.stable.honours_keys: `honours_keys` is not available yet: this version does not do it; remove the key",
+        "    not_applied: [429, 200]\n    endpoints:",
+        "g.yaml:5:24: upstreams.stable.not_applied[1]: 200 cannot promise that nothing was done; name statuses from 400 to 599, such as 429",
     ),
     (
         "  stable:\n",
@@ -393,7 +422,17 @@ const REPLACED: &[(&str, &str, &str)] = &[
     (
         "    upstream: stable\n",
         "    upstream: stable\n    when_frozen: queue\n",
-        "g.yaml:10:18: routes[0].when_frozen: `queue` is not available yet: this version does not do it; write refuse, or remove the key",
+        "g.yaml:10:18: routes[0].when_frozen: a write can only be kept under its idempotency key; add `idempotency: { required: true }` to the route, or write refuse",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    idempotency: { ttl: 0s }\n",
+        "g.yaml:10:25: routes[0].idempotency.ttl: 0s is not long enough; write a duration such as 48h\ng.yaml:10:25: routes[0].idempotency.ttl: `0s` is shorter than `wait`, `2s`; a key must outlive its wait",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    idempotency: { conflict_status: 500, key_from: [{ json: a }], ignore: [b] }\n",
+        "g.yaml:10:37: routes[0].idempotency.conflict_status: 500 is not offered; write 422 or 409\ng.yaml:10:61: routes[0].idempotency.key_from[0].json: `a` is not a JSON pointer; write one such as /order/id (`~` as ~0, `/` in a name as ~1)\ng.yaml:10:76: routes[0].idempotency.ignore[0]: `b` is not a JSON pointer; write one such as /order/id (`~` as ~0, `/` in a name as ~1)",
     ),
     (
         "    upstream: stable\n",
@@ -430,6 +469,16 @@ fn what_is_replaced_wrongly_is_told_exactly() {
         assert!(GOOD.contains(from), "{from}");
         assert_eq!(told(&GOOD.replacen(from, to, 1)), *message, "{from} by {to}");
     }
+}
+
+#[test]
+fn writes_cannot_be_kept_in_memory() {
+    let keyed = "    upstream: stable\n    idempotency: {}\n    when_frozen: queue\n";
+    let text = format!("{}store: {{ memory: {{}} }}\n", GOOD.replacen("    upstream: stable\n", keyed, 1));
+    assert_eq!(
+        told(&text),
+        "g.yaml:11:18: routes[0].when_frozen: `store.memory` would lose what is kept at the next restart; use `store.embedded` or `store.redis`, or write refuse"
+    );
 }
 
 #[test]

@@ -10,19 +10,23 @@
 //! | [`Classified`]: route plan, access, tenant, lane, cost, deadline, JSON-RPC id | classify, once | the guards, upstream, ingress |
 //! | [`Attempt`] | upstream, tunnels | freeze, later the fence |
 //! | [`BodyFault`] | the request body's own limits | upstream, to word the refusal |
+//! | [cut](Facts::cut): the exchange must end with its client | freeze | the fence |
+//! | [deferred](Facts::defer): the write must be kept and not sent | freeze | the intents |
+//! | [outliving](Facts::outlive): what the exchange holds on to after its client has left | the fence; guards further out | the fence |
 
 use std::{
     net::IpAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
 };
 
 use http::{Extensions, HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{chance::Chance, outcome::Attempt, plan::RoutePlan};
+use crate::{chance::Chance, outcome::Attempt, outlive::Outliving, plan::RoutePlan, refusal::Refusal};
 
 /// Whether a request may change stored state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -133,6 +137,10 @@ struct Record {
     classified: OnceLock<Classified>,
     attempt: Attempt,
     body_fault: AtomicU8,
+    deferred: AtomicBool,
+    otherwise: Mutex<Option<Refusal>>,
+    cut: AtomicBool,
+    outliving: Outliving,
 }
 
 impl Facts {
@@ -147,6 +155,10 @@ impl Facts {
             classified: OnceLock::new(),
             attempt: Attempt::default(),
             body_fault: AtomicU8::new(0),
+            deferred: AtomicBool::new(false),
+            otherwise: Mutex::new(None),
+            cut: AtomicBool::new(false),
+            outliving: Outliving::default(),
         }))
     }
 
@@ -210,6 +222,58 @@ impl Facts {
     #[must_use]
     pub fn attempt(&self) -> &Attempt {
         &self.0.attempt
+    }
+
+    /// The write is let through a freeze on the promise of its plan's
+    /// [`Deferral`](crate::Deferral): it must be kept for later and not be sent.
+    pub fn defer(&self) {
+        self.0.deferred.store(true, Ordering::Release);
+    }
+
+    /// What the client of a deferred write is told where it cannot be kept.
+    pub fn set_otherwise(&self, refusal: Refusal) {
+        *self.0.otherwise.lock() = Some(refusal);
+    }
+
+    /// What was set to be told where a deferred write cannot be kept; once.
+    #[must_use]
+    pub fn otherwise(&self) -> Option<Refusal> {
+        self.0.otherwise.lock().take()
+    }
+
+    /// Whether the request must be kept for later and not be sent.
+    #[must_use]
+    pub fn is_deferred(&self) -> bool {
+        self.0.deferred.load(Ordering::Acquire)
+    }
+
+    /// From here on the exchange with the upstream goes on to its end, also when the client
+    /// leaves and the layers further out are dropped. Until [`Facts::over`] their guards are
+    /// handed over by [`Facts::keep`].
+    pub fn outlive(&self) {
+        self.0.outliving.begin();
+    }
+
+    /// Hands over a guard whose layer is being dropped: it is held until the exchange is over,
+    /// and dropped on the spot where the exchange does not outlive the layer.
+    pub fn keep(&self, guard: impl Send + 'static) {
+        self.0.outliving.keep(guard);
+    }
+
+    /// The exchange must not outlive its client: a freeze has ended its stream.
+    pub fn cut(&self) {
+        self.0.cut.store(true, Ordering::Release);
+    }
+
+    /// Whether the exchange must end with its client.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.0.cut.load(Ordering::Acquire)
+    }
+
+    /// The exchange is over: what it held on to is dropped.
+    pub fn over(&self) {
+        self.0.outliving.end();
     }
 
     /// Notes what went wrong with the request's body.

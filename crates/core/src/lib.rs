@@ -11,6 +11,7 @@ pub mod clock;
 pub mod facts;
 pub mod live;
 pub mod outcome;
+mod outlive;
 pub mod plan;
 pub mod refusal;
 pub mod respond;
@@ -22,7 +23,7 @@ pub use clock::Clock;
 pub use facts::{Access, Classified, Facts, Lane, Tenant};
 pub use live::Live;
 pub use outcome::{Attempt, Outcome};
-pub use plan::RoutePlan;
+pub use plan::{Deferral, RoutePlan};
 pub use refusal::{Code, Refusal};
 pub use respond::RespondLayer;
 

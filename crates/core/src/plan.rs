@@ -51,6 +51,14 @@ impl RoutePlan {
     }
 }
 
+/// The part of a route whose writes are kept for later while a freeze covers them.
+///
+/// A freeze marks such a write ([`Facts::defer`](crate::Facts::defer)) and lets it go on
+/// instead of refusing it. Whoever puts the part into a plan promises that a layer right
+/// below the freeze keeps what is marked and sends nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deferral;
+
 #[cfg(test)]
 mod tests {
     use super::RoutePlan;

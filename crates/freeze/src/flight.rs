@@ -32,6 +32,10 @@ impl Flight {
         Self { facts, seen_answering: OnceLock::new(), cut: AtomicBool::new(false), waker: Mutex::new(None) }
     }
 
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     pub(crate) fn attempt(&self) -> &Attempt {
         self.facts.attempt()
     }
@@ -65,6 +69,9 @@ impl Flight {
     /// Ends the answer: the body's next poll fails, and comes at once.
     pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
+        if self.is_cut() {
+            self.facts.cut();
+        }
         if let Some(waker) = self.waker.lock().take() {
             waker.wake();
         }

@@ -1,4 +1,7 @@
 //! Holds a write's place at the barrier until its answer has ended.
+//!
+//! Where the exchange outlives its client (a fence carries it on), the place is handed over to
+//! it when the guard is dropped: the write is off the list when it has really ended.
 
 use std::{sync::Arc, task::Waker};
 
@@ -6,20 +9,28 @@ use sluicegate_core::Attempt;
 
 use crate::{barrier::Ticket, flight::Flight, home::Home};
 
-/// A write's place; dropping it takes the write off the list, with what its attempt says of
-/// its end.
+/// A write's hold on its place.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    home: Arc<Home>,
-    ticket: Ticket,
+    place: Option<Place>,
     flight: Arc<Flight>,
+    home: Arc<Home>,
     /// Nobody below moves the attempt: the layer itself does.
     own: bool,
 }
 
+/// The place; dropping it takes the write off the list, with what its attempt says of its end.
+#[derive(Debug)]
+struct Place {
+    home: Arc<Home>,
+    ticket: Ticket,
+    flight: Arc<Flight>,
+}
+
 impl Guard {
     pub(crate) fn new(home: Arc<Home>, ticket: Ticket, flight: Arc<Flight>, own: bool) -> Self {
-        let guard = Self { home, ticket, flight, own };
+        let place = Place { home: home.clone(), ticket, flight: flight.clone() };
+        let guard = Self { place: Some(place), flight, home, own };
         guard.moved(Attempt::sent);
         guard
     }
@@ -56,6 +67,14 @@ impl Guard {
 }
 
 impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.flight.facts().keep(place);
+        }
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.home.leave(&self.ticket, &self.flight);
     }

@@ -12,7 +12,7 @@ use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use sluicegate_core::{Chance, Clock, Facts, Live, Refusal};
+use sluicegate_core::{Chance, Clock, Deferral, Facts, Live, Refusal};
 use sluicegate_store::StateFile;
 use tokio::{
     sync::{Notify, watch},
@@ -32,9 +32,11 @@ use crate::{
 };
 
 mod drain;
+mod opening;
 mod orders;
 mod watching;
 
+use opening::Opening;
 pub use orders::{Applied, FreezeOrder, Removed};
 
 /// How to open the home of the freezes.
@@ -63,8 +65,18 @@ pub(crate) struct Home {
     chance: Arc<Chance>,
     saver: Saver,
     metrics: Metrics,
+    opening: Opening,
     /// Wakes the timekeeper.
     wake: Notify,
+}
+
+/// What becomes of a write that is not let in.
+#[derive(Debug)]
+pub(crate) enum NotIn {
+    /// It is refused.
+    Refused(Refusal),
+    /// Its route keeps such writes for later; with what it is told where that cannot be.
+    Deferred(Refusal),
 }
 
 impl Switch for Live<View> {
@@ -106,6 +118,7 @@ impl Freezes {
             chance: options.chance,
             saver: Saver::new(file, saved),
             metrics: Metrics::register(registry),
+            opening: Opening::new(),
             wake: Notify::new(),
         });
         registry.register_collector(Box::new(Gauges(Arc::downgrade(&home))));
@@ -172,8 +185,9 @@ impl Home {
         inside
     }
 
-    /// Lets a write in, or refuses it.
-    pub(crate) fn enter(self: &Arc<Self>, facts: Facts, own: bool) -> Result<Guard, Refusal> {
+    /// Lets a write in, or not.
+    pub(crate) fn enter(self: &Arc<Self>, facts: Facts, own: bool) -> Result<Guard, NotIn> {
+        let keeps = facts.part::<Deferral>().is_some();
         let flight = Arc::new(Flight::new(facts));
         let entered = self.barrier.enter(barrier::home(), |view| {
             let frozen = view.active.iter().any(|active| flight.is_covered(active));
@@ -181,7 +195,10 @@ impl Home {
         });
         match entered {
             Ok(ticket) => Ok(Guard::new(self.clone(), ticket, flight, own)),
-            Err(view) => Err(self.refuse(&view, &flight)),
+            Err(view) => {
+                let refusal = self.refuse(&view, &flight);
+                Err(if keeps { NotIn::Deferred(refusal) } else { NotIn::Refused(refusal) })
+            }
         }
     }
 

@@ -11,7 +11,11 @@ use sluicegate_core::{Access, BoxError, Facts, Refusal};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{body::FreezeBody, home::Freezes, refuse};
+use crate::{
+    body::FreezeBody,
+    home::{Freezes, NotIn},
+    refuse,
+};
 
 mod future;
 
@@ -91,9 +95,14 @@ where
                 let facts = Facts::of(&parts.headers, &mut parts.extensions);
                 let request = Request::from_parts(parts, body);
                 let own = self.layer.over_service || facts.classified().is_none();
-                match self.layer.freezes.0.enter(facts, own) {
+                match self.layer.freezes.0.enter(facts.clone(), own) {
                     Ok(guard) => ResponseFuture::write(self.inner.call(request), guard),
-                    Err(refusal) => ResponseFuture::refused(refusal),
+                    Err(NotIn::Refused(refusal)) => ResponseFuture::refused(refusal),
+                    Err(NotIn::Deferred(otherwise)) => {
+                        facts.set_otherwise(otherwise);
+                        facts.defer();
+                        ResponseFuture::deferred(self.inner.call(request))
+                    }
                 }
             }
         }

@@ -41,7 +41,7 @@
 //!
 //! | metric | what |
 //! |---|---|
-//! | `sluicegate_freeze_blocked_writes_total{route,freeze}` | writes refused; past a thousand pairs `freeze` is `other` |
+//! | `sluicegate_freeze_blocked_writes_total{route,freeze}` | writes not let through: refused, or kept for later; past a thousand pairs `freeze` is `other` |
 //! | `sluicegate_freeze_writes_in_flight` | writes let through that have not ended |
 //! | `sluicegate_freeze_active` | freezes that are on |
 //! | `sluicegate_freeze_unsettled_total{route}` | writes whose end could not be known |

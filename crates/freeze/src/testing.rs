@@ -5,10 +5,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use http::{HeaderValue, Request};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use sluicegate_core::{Access, Chance, Classified, Clock, Facts, Lane, Refusal, RoutePlan, Tenant};
+use sluicegate_core::{Access, Chance, Classified, Clock, Facts, Lane, RoutePlan, Tenant};
 use tokio::time::Instant;
 
-use crate::{FreezeSettings, Freezes, OpenOptions, Scope, Window, guard::Guard};
+use crate::{FreezeSettings, Freezes, OpenOptions, Scope, Window, guard::Guard, home::NotIn};
 
 /// 2030-01-05T02:00:00Z, when the tests begin.
 pub(crate) const START: i64 = 1_893_808_800;
@@ -71,7 +71,7 @@ pub(crate) fn write(freezes: &Freezes) -> (Facts, Guard) {
     (facts, guard)
 }
 
-pub(crate) fn enter(freezes: &Freezes, facts: &Facts) -> Result<Guard, Refusal> {
+pub(crate) fn enter(freezes: &Freezes, facts: &Facts) -> Result<Guard, NotIn> {
     freezes.0.enter(facts.clone(), false)
 }
 

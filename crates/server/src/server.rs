@@ -274,7 +274,10 @@ impl Server {
 
     /// Ends the server: accepts what the kernel has queued, closes the listeners and what
     /// rests, waits for what runs until `limit`, drops the rest, and ends the workers.
-    pub async fn close(&self, limit: Duration) -> Closed {
+    ///
+    /// `beyond` is what runs on the workers without a connection: it is waited for too, once
+    /// the connections have ended.
+    pub async fn close(&self, limit: Duration, beyond: impl Future<Output = ()>) -> Closed {
         let began = Instant::now();
         let acceptors = {
             let mut running = self.running.lock();
@@ -291,7 +294,11 @@ impl Server {
         }
         let open = self.shared.gate.open();
         self.shared.tell(|| ToWorker::Stage);
-        let _ = timeout(limit.saturating_sub(began.elapsed()), self.shared.gate.empty()).await;
+        let ended = async {
+            self.shared.gate.empty().await;
+            beyond.await;
+        };
+        let _ = timeout(limit.saturating_sub(began.elapsed()), ended).await;
         let aborted = self.shared.gate.open().min(open);
         if aborted > 0 {
             warn!(connections = aborted, "dropping connections that did not end in time");

@@ -27,16 +27,15 @@ use parking_lot::Mutex;
 use sluicegate_admin::{Applied, Token};
 use sluicegate_config::{Loaded, Rejected, Source, document::Document, load, parse, problem_at};
 use sluicegate_freeze::{FreezeSettings, Freezes};
+use sluicegate_idempotency::FencesSettings;
 use sluicegate_server::{ConnSettings, Server};
-use sluicegate_upstream::Upstreams;
 
 use crate::{
     access_log::AccessLog,
     admin_port::{AdminPort, Bound},
     logging::LogSwitch,
-    metrics::RequestMetrics,
     say::say,
-    snapshot::Snapshot,
+    snapshot::{Homes, Snapshot},
 };
 
 pub(crate) use metrics::ConfigMetrics;
@@ -46,10 +45,9 @@ pub(crate) use watch::{entry, watch};
 /// What a document is taken into.
 pub(crate) struct Parts {
     pub(crate) server: Arc<Server>,
-    pub(crate) upstreams: Upstreams,
+    pub(crate) homes: Homes,
     pub(crate) freezes: Freezes,
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(crate) requests: RequestMetrics,
     pub(crate) token: Arc<Token>,
     pub(crate) log: LogSwitch,
     pub(crate) metrics: ConfigMetrics,
@@ -84,6 +82,7 @@ struct Built {
     snapshot: Snapshot,
     listeners: sluicegate_server::Prepared,
     freeze: FreezeSettings,
+    fences: FencesSettings,
     admin: Option<Bound>,
     token: Option<String>,
 }
@@ -235,7 +234,15 @@ impl Control {
                     .extend(errors.into_iter().map(|(path, message)| at(&format!("freeze.{path}"), message)));
             })
             .ok();
-        let snapshot = Snapshot::build(loaded, &self.parts.upstreams, &self.parts.requests, access_log)
+        let fences = document
+            .fences
+            .check()
+            .map_err(|errors| {
+                problems
+                    .extend(errors.into_iter().map(|(path, message)| at(&format!("fences.{path}"), message)));
+            })
+            .ok();
+        let snapshot = Snapshot::build(loaded, &self.parts.homes, access_log)
             .map_err(|rejected| problems.extend(rejected.problems))
             .ok();
         let listeners = self
@@ -252,9 +259,9 @@ impl Control {
             }
             None => None,
         };
-        match (snapshot, listeners, freeze) {
-            (Some(snapshot), Some(listeners), Some(freeze)) if problems.is_empty() => {
-                Ok(Built { snapshot, listeners, freeze, admin, token })
+        match (snapshot, listeners, freeze, fences) {
+            (Some(snapshot), Some(listeners), Some(freeze), Some(fences)) if problems.is_empty() => {
+                Ok(Built { snapshot, listeners, freeze, fences, admin, token })
             }
             _ => {
                 problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -264,14 +271,17 @@ impl Control {
     }
 
     /// Puts what was made in place. Nothing here can fail.
-    fn commit(&self, loaded: Loaded, built: Built) {
+    fn commit(&self, loaded: Loaded, mut built: Built) {
         let parts = &self.parts;
         let document = loaded.document.clone();
         parts.token.set(built.token.as_deref());
         parts.log.set(document.log);
-        parts.upstreams.commit(&built.snapshot.upstreams);
+        parts.homes.upstreams.commit(&built.snapshot.upstreams);
         // Before the routes: what the document freezes is frozen from its first request on.
         parts.freezes.apply(&built.freeze);
+        parts.homes.fences.apply(&built.fences);
+        let keeping = &mut built.snapshot.keeping;
+        parts.homes.intents.apply(keeping.settings.clone(), std::mem::take(&mut keeping.routes));
         parts.snapshot.store(Arc::new(built.snapshot));
         parts.server.commit(built.listeners, connections(&document));
         let mut state = self.state.lock();

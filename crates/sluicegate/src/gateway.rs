@@ -3,47 +3,75 @@
 //! The order of the stack is known here and nowhere else. Outermost first:
 //!
 //! 1. ingress ([`crate::ingress`]): framing, ids, forwarded fields, record
-//! 2. classify: route, access, tenant, deadline; takes the snapshot's rules, once
-//! 3. freeze: refuses writes while one is on; counts those it lets through
-//! 4. upstream: the pooled connection
+//! 2. own ([`crate::own`]): answers what is asked of the gateway itself
+//! 3. classify: route, access, tenant, deadline; takes the snapshot's rules, once
+//! 4. replay: reads the idempotency key; answers what is known, waits for what runs
+//! 5. freeze: refuses writes while one is on, or marks them; counts those it lets through
+//! 6. intents: keeps the writes that are marked, and those that belong behind them
+//! 7. fence: begins the key on record, now that the request will really go out
+//! 8. upstream: the pooled connection
 //!
 //! One such stack is built per worker, on the worker, and never again: what changes is the
-//! snapshot it reads.
+//! snapshot it reads. What extensions a request carries, beside [`sluicegate_core::Facts`]:
+//!
+//! | extension | written by | read by |
+//! |---|---|---|
+//! | [`Keyed`](sluicegate_store::keyed::Keyed) | replay | intents, fence |
+//! | [`Backfill`](sluicegate_store::Backfill) | the backfill of the intents | intents, fence |
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use sluicegate_admin::{Admin, AdminParts, Audit, Readiness, Token};
-use sluicegate_body::Inbound;
+use sluicegate_body::{Gathered, Inbound};
 use sluicegate_classify::{Classify, ClassifyLayer, PeekedBody};
 use sluicegate_config::{
     Loaded, Rejected,
-    document::{Document, StoreInput},
+    document::{Document, StoreInput, SyncInput},
 };
 use sluicegate_core::{Chance, Clock};
 use sluicegate_freeze::{Freeze, FreezeLayer, Freezes, OpenOptions};
+use sluicegate_idempotency::{Fence, FenceLayer, Fences, FencesOptions, FencesSettings, Replay, ReplayLayer};
+use sluicegate_intents::{Intents, IntentsLayer, IntentsQueue};
 use sluicegate_server::{Closed, ConnSettings, Inherited, Server, ServerOptions};
-use sluicegate_upstream::{Proxy, UpstreamMetrics, Upstreams};
+use sluicegate_store::{
+    Health, Store,
+    embedded::{Embedded, EmbeddedOptions, Sync},
+    memory::Memory,
+    redis::Redis,
+};
+use sluicegate_upstream::{LocalExec, Proxy, UpstreamMetrics, Upstreams};
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 
 use crate::{
     admin_port::AdminPort,
+    backfill::{ByFreezes, ByWorkers, Workers},
     control::{self, ConfigMetrics, Control, Parts, Shared},
     ingress::Ingress,
     logging::LogSwitch,
     metrics::RequestMetrics,
+    own::Own,
     sections::{Endpoints, Listeners},
-    snapshot::Snapshot,
+    snapshot::{Homes, Snapshot},
+    store_sections::{FencesSection, IntentsSection, StoreSection},
 };
 
 /// The body as the upstream layer gets it.
-type Body = PeekedBody<Inbound<Incoming>>;
+type Body = Gathered<PeekedBody<Inbound<Incoming>>>;
+/// The stack from the freeze on: where the backfill's requests come in.
+type Below = Freeze<IntentsQueue<Fence<Proxy<Body>, LocalExec>>>;
 /// The stack below the ingress.
-pub type Stack = Classify<Freeze<Proxy<Body>>, Arc<ArcSwap<Snapshot>>>;
+pub type Stack = Own<Classify<Replay<Below>, Arc<ArcSwap<Snapshot>>>>;
 
 /// What a gateway is started with.
 pub struct Options {
@@ -63,9 +91,12 @@ pub enum StartError {
     /// The document cannot be run.
     #[error("{0}")]
     Rejected(#[from] Rejected),
-    /// The state on disk cannot be used.
+    /// The state of the freezes on disk cannot be used.
     #[error("{0}")]
-    Store(#[from] sluicegate_freeze::OpenError),
+    Freezes(#[from] sluicegate_freeze::OpenError),
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(#[from] sluicegate_store::OpenError),
     /// The system refused threads or sockets.
     #[error("the gateway cannot be started: {0}")]
     System(#[from] io::Error),
@@ -78,6 +109,8 @@ pub struct Gateway {
     readiness: Arc<Readiness>,
     side: Handle,
     audit: Audit,
+    fences: Fences,
+    intents: Intents,
     file: Option<PathBuf>,
 }
 
@@ -105,16 +138,19 @@ impl Gateway {
             },
             &mut metrics,
         )?;
-        let requests = RequestMetrics::register(&mut metrics);
-        let upstreams = Upstreams::new(UpstreamMetrics::register(&mut metrics), side.clone());
-        let empty = Snapshot::empty(&upstreams);
+        let store = open_store(&document.store, folder.as_deref(), &clock, &side)?;
+        let homes = open_homes(&store, &clock, &side, &mut metrics);
+        let (fences, intents) = (homes.fences.clone(), homes.intents.clone());
+        let empty = Snapshot::empty(&homes.upstreams);
         let snapshot = Arc::new(ArcSwap::from_pointee(empty));
         let readiness = Arc::new(Readiness::default());
         let audit = Audit::new(clock.clone(), None, readiness.clone(), &mut metrics);
         let config_metrics = ConfigMetrics::register(&mut metrics);
+        let workers_of_intents = Arc::new(Workers::default());
         let make = {
-            let (snapshot, freezes, requests) = (snapshot.clone(), freezes.clone(), requests.clone());
-            move |_| ingress(&snapshot, &freezes, &requests)
+            let (snapshot, freezes, homes) = (snapshot.clone(), freezes.clone(), homes.clone());
+            let workers = workers_of_intents.clone();
+            move |_| ingress(&snapshot, &freezes, &homes, &workers)
         };
         let server = Arc::new(Server::start(ServerOptions {
             workers,
@@ -129,10 +165,9 @@ impl Gateway {
         let token = Arc::new(Token::new(None));
         let parts = Parts {
             server: server.clone(),
-            upstreams,
+            homes,
             freezes: freezes.clone(),
             snapshot: snapshot.clone(),
-            requests,
             token: token.clone(),
             log,
             metrics: config_metrics,
@@ -140,10 +175,18 @@ impl Gateway {
         let control = Arc::new(Control::new(parts, file.clone()));
         let admin = Admin::new(AdminParts {
             freezes: freezes.clone(),
+            fences: fences.clone(),
+            intents: intents.clone(),
             config: Arc::new(Shared(control.clone())),
             registry,
             readiness: readiness.clone(),
-            sections: vec![Arc::new(Listeners(Arc::downgrade(&server))), Arc::new(Endpoints(snapshot))],
+            sections: vec![
+                Arc::new(Listeners(Arc::downgrade(&server))),
+                Arc::new(Endpoints(snapshot)),
+                Arc::new(StoreSection(store.clone())),
+                Arc::new(FencesSection(fences.clone())),
+                Arc::new(IntentsSection(intents.clone())),
+            ],
             audit: audit.clone(),
             token,
             clock,
@@ -152,8 +195,11 @@ impl Gateway {
         control.set_admin(AdminPort::new(admin.router(), side.clone()));
         control.start(loaded)?;
         side.spawn(freezes.run());
+        side.spawn(fences.run());
+        side.spawn(intents.run(ByFreezes(freezes), ByWorkers(workers_of_intents)));
+        side.spawn(tell_health(store, readiness.clone()));
         readiness.set_serving();
-        Ok(Self { control, server, readiness, side, audit, file })
+        Ok(Self { control, server, readiness, side, audit, fences, intents, file })
     }
 
     /// Takes the file again whenever it changes, until the gateway is stopped.
@@ -199,7 +245,11 @@ impl Gateway {
     /// Closes the listeners, lets what runs finish for at most `limit`, and ends.
     pub async fn close(&self, limit: Duration) -> Closed {
         self.announce();
-        let closed = self.server.close(limit).await;
+        // What runs without a client: keyed writes whose clients left, and intents.
+        let beyond = async {
+            tokio::join!(self.intents.stop(), self.fences.idle());
+        };
+        let closed = self.server.close(limit, beyond).await;
         if let Some(admin) = self.control.admin() {
             admin.close().await;
         }
@@ -212,13 +262,88 @@ fn workers(document: &Document) -> usize {
     document.workers.map_or(cores, usize::from)
 }
 
+/// Opens the store that the document names. Blocking.
+fn open_store(
+    input: &StoreInput,
+    folder: Option<&Path>,
+    clock: &Clock,
+    side: &Handle,
+) -> Result<Store, StartError> {
+    Ok(match (input, folder) {
+        (StoreInput::Embedded(embedded), Some(folder)) => {
+            let sync = match embedded.sync {
+                SyncInput::Os => Sync::Os,
+                SyncInput::Always => Sync::Always,
+            };
+            let options = EmbeddedOptions { path: folder.join("store"), sync };
+            Store::new(Embedded::open(options, clock.clone())?)
+        }
+        (StoreInput::Redis(redis), _) => {
+            let options = redis.check().map_err(|faults| {
+                let faults: Vec<_> = faults
+                    .into_iter()
+                    .map(|(path, message)| format!("store.redis.{path}: {message}"))
+                    .collect();
+                sluicegate_store::OpenError::new(faults.join("\n"))
+            })?;
+            Store::new(side.block_on(Redis::open(options)))
+        }
+        (StoreInput::Memory(_) | StoreInput::Embedded(_), _) => Store::new(Memory::new(clock.clone())),
+    })
+}
+
+/// Opens the homes of what outlives a reload and every snapshot.
+fn open_homes(store: &Store, clock: &Clock, side: &Handle, metrics: &mut Registry) -> Homes {
+    let chance = Arc::new(Chance::from_system());
+    let fences = FencesOptions {
+        store: store.clone(),
+        clock: clock.clone(),
+        chance: chance.clone(),
+        settings: FencesSettings::default(),
+    };
+    let intents = sluicegate_intents::OpenOptions {
+        store: store.clone(),
+        clock: clock.clone(),
+        chance,
+        accept_loss: false,
+    };
+    Homes {
+        upstreams: Arc::new(Upstreams::new(UpstreamMetrics::register(metrics), side.clone())),
+        fences: Fences::open(fences, metrics),
+        intents: Intents::open(intents, metrics),
+        metrics: RequestMetrics::register(metrics),
+    }
+}
+
+/// Says in `/readyz` how the store is doing.
+async fn tell_health(store: Store, readiness: Arc<Readiness>) {
+    let mut health = store.health();
+    loop {
+        let word = match &*health.borrow_and_update() {
+            Health::Up => None,
+            Health::Degraded(findings) => Some(findings.join("; ")),
+            Health::Down(reason) => Some(reason.clone()),
+        };
+        readiness.set_degraded("store", word.map(|word| format!("{}: {word}", store.kind())));
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 fn ingress(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     freezes: &Freezes,
-    requests: &RequestMetrics,
+    homes: &Homes,
+    workers: &Workers,
 ) -> Ingress<Stack> {
     let proxy = Proxy::new(Chance::from_system());
-    let frozen = FreezeLayer::new(freezes.clone()).layer(proxy);
-    let stack: Stack = ClassifyLayer::new(snapshot.clone()).layer(frozen);
-    Ingress::new(stack, snapshot.clone(), requests.clone(), Chance::from_system())
+    let fence = FenceLayer::new(homes.fences.clone(), LocalExec).layer(proxy);
+    let queue = IntentsLayer::new(homes.intents.clone(), homes.fences.budget().clone()).layer(fence);
+    let below: Below = FreezeLayer::new(freezes.clone()).layer(queue);
+    workers.join(below.clone(), snapshot.clone());
+    let replay = ReplayLayer::new(homes.fences.clone()).layer(below);
+    let classify = ClassifyLayer::new(snapshot.clone()).layer(replay);
+    let stack: Stack = Own::new(classify, snapshot.clone(), homes.intents.clone());
+    Ingress::new(stack, snapshot.clone(), homes.metrics.clone(), Chance::from_system())
 }

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod admin_port;
+mod backfill;
 pub mod cli;
 mod control;
 mod demo;
@@ -13,11 +14,13 @@ pub mod gateway;
 pub mod ingress;
 mod logging;
 mod metrics;
+pub mod own;
 mod say;
 mod sections;
 mod serve;
 mod signals;
 pub mod snapshot;
+mod store_sections;
 
 use std::process::ExitCode;
 

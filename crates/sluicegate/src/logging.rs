@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sluicegate_config::document::{LogFormat, LogInput};
+use sluicegate_config::document::{LogFormat, LogInput, LogLevel};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
 /// Sets the level of a running log.
@@ -37,6 +37,13 @@ pub(crate) fn start(log: LogInput) -> LogSwitch {
     LogSwitch(Arc::new(move |log| drop(handle.reload(self::filter(log)))))
 }
 
+/// The storage engine tells of each of its steps at `info`; an operator wants its troubles.
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
+
 fn filter(log: LogInput) -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()))
+    let by_level = || match log.level {
+        LogLevel::Error => EnvFilter::new("error"),
+        level => EnvFilter::new(format!("{},{QUIET}", level.as_str())),
+    };
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| by_level())
 }

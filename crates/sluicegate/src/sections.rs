@@ -1,6 +1,10 @@
 //! What the gateway adds to `GET /status`.
 
-use std::sync::{Arc, Weak};
+use std::{
+    future::ready,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -8,6 +12,9 @@ use sluicegate_admin::StatusSection;
 use sluicegate_server::Server;
 
 use crate::snapshot::Snapshot;
+
+/// What a section shows, once it has been asked for.
+pub(crate) type Shown<'a> = Pin<Box<dyn Future<Output = Value> + Send + 'a>>;
 
 /// Each listener, as written and as bound.
 pub(crate) struct Listeners(pub(crate) Weak<Server>);
@@ -17,13 +24,12 @@ impl StatusSection for Listeners {
         "listeners"
     }
 
-    fn status(&self) -> Value {
-        let Some(server) = self.0.upgrade() else { return json!([]) };
-        server
-            .addresses()
-            .into_iter()
-            .map(|bound| json!({ "configured": bound.configured, "address": bound.address.to_string(), "tls": bound.tls }))
-            .collect()
+    fn status(&self) -> Shown<'_> {
+        let bound = self.0.upgrade().map(|server| server.addresses()).unwrap_or_default();
+        let shown = bound.into_iter().map(|bound| {
+            json!({ "configured": bound.configured, "address": bound.address.to_string(), "tls": bound.tls })
+        });
+        Box::pin(ready(shown.collect()))
     }
 }
 
@@ -35,16 +41,13 @@ impl StatusSection for Endpoints {
         "upstreams"
     }
 
-    fn status(&self) -> Value {
+    fn status(&self) -> Shown<'_> {
         let snapshot = self.0.load();
-        snapshot
-            .upstreams
-            .all()
-            .flat_map(|upstream| {
-                upstream.endpoints().map(|(endpoint, state)| {
-                    json!({ "upstream": upstream.name(), "endpoint": endpoint, "state": state })
-                })
+        let shown = snapshot.upstreams.all().flat_map(|upstream| {
+            upstream.endpoints().map(|(endpoint, state)| {
+                json!({ "upstream": upstream.name(), "endpoint": endpoint, "state": state })
             })
-            .collect()
+        });
+        Box::pin(ready(shown.collect()))
     }
 }

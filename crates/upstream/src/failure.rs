@@ -2,9 +2,8 @@
 
 use std::error::Error;
 
-use http::StatusCode;
 use sluicegate_body::BodyLimits;
-use sluicegate_core::{Code, Facts, Refusal, facts::BodyFault};
+use sluicegate_core::{Code, Facts, Refusal};
 use tokio::time::Instant;
 
 use crate::{endpoint::Endpoint, plan::UpstreamPlan};
@@ -66,7 +65,7 @@ pub(crate) fn refusal(
     deadline: Option<Instant>,
 ) -> Refusal {
     if let Some(fault) = facts.body_fault() {
-        return for_body(fault, facts);
+        return BodyLimits::refusal(fault, facts);
     }
     let name = plan.upstream.name();
     if let Some(endpoint) = endpoint {
@@ -108,29 +107,4 @@ pub(crate) fn refusal(
             format!("upstream `{name}` did not answer within the limit of one try"),
         ),
     }
-}
-
-fn for_body(fault: BodyFault, facts: &Facts) -> Refusal {
-    let limits = facts.part::<BodyLimits>();
-    match fault {
-        BodyFault::Idle => Refusal::new(
-            Code::RequestTimeout,
-            match limits {
-                Some(limits) => format!("no byte of the request body came for {:?}", limits.idle),
-                None => "the request body stopped coming".to_owned(),
-            },
-        ),
-        BodyFault::TooLarge => Refusal::new(
-            Code::BodyTooLarge,
-            match limits.and_then(|limits| limits.max) {
-                Some(max) => format!("the body is larger than the {max} bytes this route takes"),
-                None => "the body is too large".to_owned(),
-            },
-        ),
-        BodyFault::Broken => {
-            Refusal::new(Code::BadRequest, "the request body broke off or is framed wrongly")
-                .status(StatusCode::BAD_REQUEST)
-        }
-    }
-    .close()
 }

@@ -41,12 +41,12 @@ pub struct UpstreamInput {
     /// Not available yet. Where it tells its pins itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<ManifestInput>,
-    /// Not available yet. Whether it dedupes by `Idempotency-Key` itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub honours_keys: Option<bool>,
-    /// Not available yet. Statuses by which it promises that nothing was done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_applied: Option<Vec<u16>>,
+    /// Whether it dedupes by `Idempotency-Key` itself: a keyed write whose fate is unknown may then be sent to it again.
+    #[serde(default)]
+    pub honours_keys: bool,
+    /// The statuses by which it promises that nothing was done. 503 belongs here only where nothing in between answers it after the request went out.
+    #[serde(default = "default_not_applied")]
+    pub not_applied: Vec<u16>,
 }
 
 /// The protocol spoken to an upstream.
@@ -173,6 +173,10 @@ const fn default_healthy_after() -> u32 {
 
 const fn default_unhealthy_after() -> u32 {
     2
+}
+
+fn default_not_applied() -> Vec<u16> {
+    vec![401, 403, 408, 421, 423, 425, 429]
 }
 
 const fn default_manifest_interval() -> Span {

@@ -32,6 +32,7 @@ mod way;
 pub use body::{ResponseBody, StreamIdle};
 pub use endpoint::Endpoint;
 pub use exchange::Proxy;
+pub use local::LocalExec;
 pub use metrics::UpstreamMetrics;
 pub use plan::{RouteTimeouts, UpstreamPlan};
 pub use registry::{Prepared, Upstream, Upstreams};

@@ -2,9 +2,9 @@
 
 use std::future::Future;
 
-/// An executor for hyper that keeps every task on the present thread.
+/// An executor that keeps every task on the present thread, where connections are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalExec;
+pub struct LocalExec;
 
 impl<F> hyper::rt::Executor<F> for LocalExec
 where

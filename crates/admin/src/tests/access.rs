@@ -5,7 +5,8 @@ async fn with_a_token_only_the_probes_are_open() {
     let port = port().await;
     port.token.set(Some("secret"));
     port.readiness.set_serving();
-    for path in ["/", "/status", "/config", "/freeze", "/audit", "/metrics", "/nothing"] {
+    for path in ["/", "/status", "/config", "/freeze", "/keys", "/intents", "/audit", "/metrics", "/nothing"]
+    {
         let answer = port.get(path).await;
         assert_eq!(answer.problem().0, 401, "{path}");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"sluicegate admin\""));
@@ -29,9 +30,15 @@ async fn with_a_token_only_the_probes_are_open() {
 async fn without_a_token_foreign_pages_and_names_change_nothing() {
     let port = port().await;
     for headers in [[("host", "rebound.test")], [("origin", "https://page.test")]] {
-        for (method, path) in
-            [("POST", "/reload"), ("PUT", "/freeze/manual"), ("DELETE", "/freeze/manual"), ("PUT", "/config")]
-        {
+        for (method, path) in [
+            ("POST", "/reload"),
+            ("PUT", "/freeze/manual"),
+            ("DELETE", "/freeze/manual"),
+            ("PUT", "/config"),
+            ("POST", "/keys/x/resolve"),
+            ("POST", "/intents/x/drop"),
+            ("POST", "/intents/pause"),
+        ] {
             let (status, code, detail) = port.ask(method, path, &headers, "").await.problem();
             assert_eq!((status, code.as_str()), (403, "forbidden_origin"), "{method} {path}");
             assert!(detail.contains(headers[0].1) && detail.contains("token_file"), "{detail}");

@@ -1,6 +1,14 @@
-use serde_json::json;
+use std::{sync::Arc, time::Duration};
 
-use super::port;
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use sluicegate_core::Clock;
+use sluicegate_store::{Store, memory::Memory};
+use tower::ServiceExt;
+
+use super::{Hung, Listeners, make_over, port};
 
 #[tokio::test]
 async fn the_status_says_what_runs() {
@@ -14,7 +22,21 @@ async fn the_status_says_what_runs() {
     assert_eq!(status["readiness"], readiness);
     assert!(status["started_at"].as_str().unwrap().ends_with('Z'), "{status}");
     let index = port.get("/").await.json();
-    assert!(index["endpoints"].as_object().unwrap().len() >= 10);
+    assert!(index["endpoints"].as_object().unwrap().len() >= 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_section_that_does_not_come_hides_nothing_else() {
+    let store = Store::new(Memory::new(Clock::system()));
+    let made = make_over(None, store, vec![Arc::new(Hung), Arc::new(Listeners)]);
+    let began = tokio::time::Instant::now();
+    let request = Request::get("/status").body(Body::empty()).unwrap();
+    let response = made.admin.router().oneshot(request).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let status: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(status["hung"], json!({ "error": "nothing came within 5 s" }));
+    assert_eq!(status["listeners"][0]["address"], "127.0.0.1:8080");
 }
 
 #[tokio::test]

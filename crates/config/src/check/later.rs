@@ -5,7 +5,7 @@ use sluicegate_classify::input::TenantSource;
 use super::Findings;
 use crate::{
     Document,
-    document::{LimitsInput, RouteLimitsInput, StoreInput, UpstreamRef, WhenFrozen},
+    document::{LimitsInput, RouteLimitsInput, UpstreamRef},
 };
 
 pub(super) fn check(document: &Document, found: &mut Findings) {
@@ -17,13 +17,10 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
             found.fault_at_key(path, message);
         }
     };
-    later("store.redis".into(), matches!(document.store, StoreInput::Redis(_)));
     for (name, upstream) in &document.upstreams {
         let path = |key| format!("upstreams.{name}.{key}");
         later(path("pins"), upstream.pins.is_some());
         later(path("manifest"), upstream.manifest.is_some());
-        later(path("honours_keys"), upstream.honours_keys.is_some());
-        later(path("not_applied"), upstream.not_applied.is_some());
     }
     if let Some(tenants) = &document.tenants {
         later("tenants.from.query".into(), matches!(tenants.from, TenantSource::Query(_)));
@@ -41,20 +38,11 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
         for (key, is_used) in route_limits(&route.limits) {
             later(format!("routes[{at}].limits.{key}"), is_used);
         }
-        later(path("idempotency"), route.idempotency.is_some());
         later(path("shadow"), route.shadow.is_some());
         later(path("preset"), route.preset.is_some());
         later(path("read_tools"), route.read_tools.is_some());
     }
     later("rollouts".into(), document.rollouts.is_some());
-    later("intents".into(), document.intents.is_some());
-    for (at, route) in document.routes.iter().enumerate() {
-        if route.when_frozen == WhenFrozen::Queue {
-            let message =
-                "`queue` is not available yet: this version does not do it; write refuse, or remove the key";
-            found.fault(format!("routes[{at}].when_frozen"), message);
-        }
-    }
 }
 
 fn top_limits(limits: &LimitsInput) -> [(&'static str, bool); 9] {

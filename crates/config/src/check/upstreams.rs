@@ -43,6 +43,14 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
         for (key, span) in spans.into_iter().filter_map(|(key, span)| Some((key, span?))) {
             positive(found, &format!("{path}.timeouts.{key}"), span);
         }
+        for (at, status) in upstream.not_applied.iter().enumerate() {
+            if !(400..=599).contains(status) {
+                let message = format!(
+                    "{status} cannot promise that nothing was done; name statuses from 400 to 599, such as 429"
+                );
+                found.fault(format!("{path}.not_applied[{at}]"), message);
+            }
+        }
         if let Some(tls) = &upstream.tls {
             if tls.ca.as_deref().is_some_and(|ca| ca == Path::new("")) {
                 found.fault(format!("{path}.tls.ca"), "the path is empty; name a PEM file");

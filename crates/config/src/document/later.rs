@@ -6,7 +6,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicegate_core::units::{Size, Span};
+use sluicegate_core::units::Span;
 
 /// What makes requests belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -161,89 +161,6 @@ impl Default for AbortInput {
     fn default() -> Self {
         Self { error_rate: 0.01, latency_p99_ratio: 2.0 }
     }
-}
-
-/// Not available yet. Writes kept during a freeze and applied after it.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct IntentsInput {
-    /// The most that are kept.
-    pub max_count: u64,
-    /// The most bytes they may take.
-    pub max_bytes: Size,
-    /// How long one is kept.
-    pub ttl: Span,
-    /// The pause after a thaw before the first is applied.
-    pub soak: Span,
-    /// How they are applied.
-    pub backfill: BackfillInput,
-}
-
-impl Default for IntentsInput {
-    fn default() -> Self {
-        Self {
-            max_count: 10_000,
-            max_bytes: Size(256 << 20),
-            ttl: Span::secs(24 * 3600),
-            soak: Span::secs(30),
-            backfill: BackfillInput::default(),
-        }
-    }
-}
-
-/// Not available yet. How kept writes are applied.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct BackfillInput {
-    /// Writes per second.
-    pub rps: f64,
-    /// Writes at one time.
-    pub concurrent: u32,
-    /// What keeps writes in order; without it the route and the tenant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub order_by: Option<KeyInput>,
-}
-
-impl Default for BackfillInput {
-    fn default() -> Self {
-        Self { rps: 20.0, concurrent: 4, order_by: None }
-    }
-}
-
-/// Not available yet. How repeated requests under one key are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct IdempotencyInput {
-    /// Whether a request without a key is refused.
-    pub required: bool,
-    /// How long a key is remembered.
-    pub ttl: Span,
-    /// How long a duplicate waits for the first.
-    pub wait: Span,
-    /// What happens where the first one's fate cannot be known.
-    pub on_unknown: OnUnknown,
-}
-
-impl Default for IdempotencyInput {
-    fn default() -> Self {
-        Self {
-            required: false,
-            ttl: Span::secs(48 * 3600),
-            wait: Span::secs(2),
-            on_unknown: OnUnknown::default(),
-        }
-    }
-}
-
-/// What happens where a first attempt's fate cannot be known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnUnknown {
-    /// The retry is refused.
-    #[default]
-    Refuse,
-    /// The retry runs.
-    Retry,
 }
 
 /// Not available yet. Where a share of reads is copied to.

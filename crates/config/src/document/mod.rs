@@ -17,19 +17,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_classify::input::TenantsInput;
 use sluicegate_freeze::input::FreezeInput;
+use sluicegate_idempotency::FencesInput;
+use sluicegate_intents::IntentsInput;
 use sluicegate_server::input::ListenInput;
 use sluicegate_upstream::input::UpstreamInput;
 
 pub use self::{
     admin::AdminInput,
     later::{
-        AbortInput, BackfillInput, BudgetInput, GatesInput, IdempotencyInput, IntentsInput, KeyInput,
-        LimitPer, OnUnknown, RetriesInput, RolloutInput, RolloutWindowInput, ShadowInput, ShedInput,
+        AbortInput, BudgetInput, GatesInput, KeyInput, LimitPer, RetriesInput, RolloutInput,
+        RolloutWindowInput, ShadowInput, ShedInput,
     },
     limits::{LimitsInput, RouteLimitsInput, RouteTimeoutsInput, TimeoutsInput},
     process::{AccessLogInput, LogFormat, LogInput, LogLevel, PeerInput, ShutdownInput},
     route::{RefusalForm, RouteInput, UpstreamRef, WhenFrozen},
-    store::{EmbeddedInput, MemoryInput, RedisInput, StoreInput},
+    store::{EmbeddedInput, MemoryInput, StoreInput, SyncInput},
 };
 
 /// The configuration of a gateway: YAML or JSON. Only `listen`, `upstreams` and `routes` are required.
@@ -67,9 +69,12 @@ pub struct Document {
     /// The write freeze.
     #[serde(default)]
     pub freeze: FreezeInput,
-    /// Not available yet. Writes kept during a freeze and applied after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intents: Option<IntentsInput>,
+    /// What all idempotency keys together may take.
+    #[serde(default)]
+    pub fences: FencesInput,
+    /// Writes kept during a freeze and applied after it, on routes with `when_frozen: queue`.
+    #[serde(default)]
+    pub intents: IntentsInput,
     /// The networks whose `X-Forwarded-*` headers count: an address or `address/bits`.
     #[serde(default)]
     pub trusted_peers: Vec<PeerInput>,
@@ -100,6 +105,10 @@ impl Document {
         let mut shown = self.clone();
         if let StoreInput::Redis(redis) = &mut shown.store {
             redis.redact();
+        }
+        // They are there to carry the gateway's own credentials.
+        for value in shown.intents.headers.values_mut() {
+            "[redacted]".clone_into(value);
         }
         shown.to_json()
     }

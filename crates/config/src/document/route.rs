@@ -9,9 +9,10 @@ use serde::{
 };
 use sluicegate_classify::input::MatchInput;
 use sluicegate_core::Access;
+use sluicegate_idempotency::IdempotencyInput;
 
 use super::{
-    later::{IdempotencyInput, ShadowInput},
+    later::ShadowInput,
     limits::{RouteLimitsInput, RouteTimeoutsInput},
 };
 
@@ -46,7 +47,7 @@ pub struct RouteInput {
     /// What happens to its writes during a freeze.
     #[serde(default)]
     pub when_frozen: WhenFrozen,
-    /// Not available yet. How repeated requests under one key are told apart.
+    /// How repeated writes under one `Idempotency-Key` are told apart, so that each happens once; without it keys are passed on and not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<IdempotencyInput>,
     /// Not available yet. Where a share of its reads is copied to.
@@ -136,7 +137,7 @@ pub enum WhenFrozen {
     /// It is refused.
     #[default]
     Refuse,
-    /// Not available yet. It is kept and applied after the freeze.
+    /// It is kept as an intent and applied after the freeze; needs `idempotency`; a write without a key is refused.
     Queue,
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sluicegate_store::redis::RedisInput;
 
 /// The store; exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -13,7 +14,7 @@ pub enum StoreInput {
     Embedded(EmbeddedInput),
     /// In memory; lost at a restart.
     Memory(MemoryInput),
-    /// Not available yet. In Redis, shared by many gateways.
+    /// In Redis or Valkey, shared by many gateways.
     Redis(RedisInput),
 }
 
@@ -29,11 +30,24 @@ impl Default for StoreInput {
 pub struct EmbeddedInput {
     /// Its folder, made where it is missing.
     pub path: PathBuf,
+    /// When fences are on the disk itself: `os` leaves that to the system and survives the end of the process, `always` survives a power cut and costs a sync per write. Intents are always synced.
+    pub sync: SyncInput,
+}
+
+/// When what is written to the store on disk is there for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncInput {
+    /// When the system writes it back.
+    #[default]
+    Os,
+    /// Before it is acknowledged.
+    Always,
 }
 
 impl Default for EmbeddedInput {
     fn default() -> Self {
-        Self { path: PathBuf::from("data") }
+        Self { path: PathBuf::from("data"), sync: SyncInput::default() }
     }
 }
 
@@ -41,22 +55,3 @@ impl Default for EmbeddedInput {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemoryInput {}
-
-/// Not available yet. The store in Redis.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RedisInput {
-    /// Where it is: `redis://host:port`.
-    pub url: String,
-}
-
-impl RedisInput {
-    /// Hides a password in the URL.
-    pub(crate) fn redact(&mut self) {
-        if let Some((scheme, rest)) = self.url.split_once("://")
-            && let Some((_, host)) = rest.rsplit_once('@')
-        {
-            self.url = format!("{scheme}://[redacted]@{host}");
-        }
-    }
-}

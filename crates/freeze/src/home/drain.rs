@@ -51,6 +51,7 @@ impl Home {
         let now = self.moment();
         self.live().update(|view| view.evolve(now));
         let view = self.live().load_full();
+        self.note_ends(&view);
         let mut alarm = Alarm { now: now.steady, sleep: LONGEST_SLEEP };
         if let Some(boundary) = view.boundary(now.wall) {
             alarm.sleep = alarm.sleep.min(self.clock.until(boundary.into()));

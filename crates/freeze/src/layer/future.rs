@@ -29,6 +29,8 @@ pin_project! {
 enum Passage {
     /// A read; with what it carries back, where a freeze covers it.
     Read(Option<HeaderValue>),
+    /// A write that the layer below keeps for later: nothing of it is sent.
+    Deferred,
     /// A write, and its place at the barrier.
     Write(Guard),
     /// It did not; with what the client is told.
@@ -44,6 +46,10 @@ impl<F> ResponseFuture<F> {
 
     pub(super) fn write(inner: F, guard: Guard) -> Self {
         Self { inner: Some(inner), passage: Passage::Write(guard) }
+    }
+
+    pub(super) fn deferred(inner: F) -> Self {
+        Self { inner: Some(inner), passage: Passage::Deferred }
     }
 
     pub(super) fn refused(refusal: Refusal) -> Self {
@@ -73,6 +79,7 @@ where
                 }
                 response.map(FreezeBody::free)
             }),
+            (Passage::Deferred, Some(answer)) => answer.map(|response| response.map(FreezeBody::free)),
             (Passage::Write(guard), Some(Ok(response))) => {
                 guard.answering();
                 let tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -83,7 +90,9 @@ where
                 Err(refusal)
             }
             // Polled again after it was done, which no executor does.
-            (Passage::Done | Passage::Read(_) | Passage::Write(_), _) => return Poll::Pending,
+            (Passage::Done | Passage::Read(_) | Passage::Deferred | Passage::Write(_), _) => {
+                return Poll::Pending;
+            }
         })
     }
 }

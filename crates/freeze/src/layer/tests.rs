@@ -9,10 +9,12 @@ use std::{
 
 use axum::{Router, routing::get};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use serde_json::{Value, json};
-use sluicegate_core::{Access, Chance, Facts, Outcome, Refusal, RespondLayer};
+use sluicegate_core::{
+    Access, Chance, Classified, Deferral, Facts, Lane, Outcome, Refusal, RespondLayer, RoutePlan,
+};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::MapErrLayer};
 
 use super::{Freeze, FreezeLayer};
@@ -309,4 +311,59 @@ fn the_layer_holds_only_what_may_be_shared() {
     sent::<super::ResponseFuture<std::future::Ready<()>>>();
     sent::<crate::FreezeBody<Full<Bytes>>>();
     assert!(size_of::<super::ResponseFuture<()>>() <= 64, "{}", size_of::<super::ResponseFuture<()>>());
+}
+
+/// The facts of a write on a route that keeps its writes for later.
+fn a_write_that_can_wait() -> Facts {
+    let facts = Facts::new(HeaderValue::from_static("req-1"), None, tokio::time::Instant::now(), false);
+    facts.classify(Classified {
+        route: Arc::new(RoutePlan::new("ingest", "stable").with(Deferral)),
+        access: Access::Write,
+        tenant: None,
+        lane: Lane::Interactive,
+        cost: 1,
+        deadline: None,
+        rpc: None,
+    });
+    facts
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_can_wait_goes_on_marked_and_uncounted() {
+    let freezes = freezes();
+    let before = a_write_that_can_wait();
+    assert_eq!(ask(&freezes, "POST", &before).await.status(), 200);
+    assert!(!before.is_deferred());
+
+    freezes.put("reindex", FreezeOrder::default()).await.unwrap();
+    let during = a_write_that_can_wait();
+    let inside = Arc::new(AtomicUsize::new(usize::MAX));
+    let seen = (freezes.clone(), inside.clone());
+    let inner = service_fn(move |_| {
+        seen.1.store(seen.0.0.in_flight(), Ordering::Relaxed);
+        async { Ok::<_, Refusal>(Response::new(Full::new(Bytes::from_static(b"kept")))) }
+    });
+    let answer = FreezeLayer::new(freezes.clone()).layer(inner).oneshot(request("POST", &during)).await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert!(during.is_deferred());
+    assert_eq!(inside.load(Ordering::Relaxed), 0, "the barrier does not wait for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_exchange_outlives_its_client_is_counted_until_that_is_over() {
+    let freezes = freezes();
+    tokio::spawn(freezes.run());
+    let write = a_write();
+    let inner = service_fn(|_| std::future::pending::<Result<Response<Full<Bytes>>, Refusal>>());
+    let mut service = FreezeLayer::new(freezes.clone()).layer(inner);
+    let asking = service.call(request("POST", &write));
+    write.attempt().sent();
+    write.outlive();
+    drop(asking);
+    freezes.put("reindex", FreezeOrder::default()).await.unwrap();
+    assert_eq!(freezes.0.in_flight(), 1, "the client has left, the write has not");
+    write.attempt().ended();
+    write.over();
+    let report = freezes.wait_drained("reindex", Duration::from_secs(1)).await.unwrap();
+    assert_eq!((report.drained, report.unsettled), (true, 0));
 }

@@ -53,7 +53,7 @@ async fn once_announced_each_answer_is_the_last_and_new_clients_are_served() {
     assert_eq!(response.headers()[header::CONNECTION], "close");
     assert_eq!((read(response).await.as_str(), running2.await.unwrap().as_str()), ("held", "held"));
     eventually("all to have gone", || rig.server.open_connections() == 0).await;
-    assert_eq!(rig.server.close(LONG).await, Closed { finished: 0, aborted: 0 });
+    assert_eq!(rig.server.close(LONG, async {}).await, Closed { finished: 0, aborted: 0 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +78,7 @@ async fn close_ends_what_rests_answers_what_runs_and_refuses_nobody_it_let_in() 
     let mut fresh = rig.raw().await;
     eventually("all to be accepted", || rig.server.open_connections() == 6).await;
 
-    let close = rig.server.close(LONG);
+    let close = rig.server.close(LONG, async {});
     let clients = async {
         eventually("the resting ones to be closed", || resting.is_closed() && resting2.is_closed()).await;
         half.write_all(b"st: a\r\n\r\n").await.unwrap();
@@ -109,7 +109,7 @@ async fn what_does_not_end_within_the_limit_is_dropped() {
     let response = http1(rig.raw().await).await.send_request(request).await.unwrap();
     let mut upgraded = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
     rig.begun(1).await;
-    let closed = in_time("close", rig.server.close(Duration::from_millis(200))).await;
+    let closed = in_time("close", rig.server.close(Duration::from_millis(200), async {})).await;
     assert_eq!(closed, Closed { finished: 0, aborted: 2 });
     assert!(running.await.unwrap().is_err());
     assert!(matches!(upgraded.read(&mut [0]).await, Ok(0) | Err(_)));
@@ -126,7 +126,7 @@ async fn fresh_connections_that_stay_silent_do_not_hold_the_close_up() {
     let mut no_handshake = TcpStream::connect(encrypted_address).await.unwrap();
     let mut no_request = encrypted(&connector, encrypted_address).await.unwrap();
     eventually("all to be accepted", || rig.server.open_connections() == 3).await;
-    let closed = in_time("close", rig.server.close(LONG)).await;
+    let closed = in_time("close", rig.server.close(LONG, async {})).await;
     assert_eq!(closed, Closed { finished: 3, aborted: 0 });
     assert_eq!(to_end(&mut silent).await, "");
     assert_eq!(to_end(&mut no_handshake).await, "");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sluicegate_core::units::Span;
 use sluicegate_freeze::{DrainReport, FreezeRecord};
@@ -16,7 +16,7 @@ use sluicegate_freeze::{DrainReport, FreezeRecord};
 use super::{
     AdminArgs, Exit, Failure, Streams,
     client::{Client, ClientError, segment},
-    output,
+    output, read,
 };
 
 /// The freeze that is meant where no id is given.
@@ -131,12 +131,6 @@ pub(crate) fn freeze(args: &FreezeArgs, to: &mut Streams<'_>) -> Result<Exit, Fa
         output::json(to.out, &body)?;
     }
     drained(&read(body)?, limit, args, to)
-}
-
-fn read<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
-    serde_json::from_value(body).map_err(|error| {
-        Failure::Other(format!("the gateway's answer cannot be read: {error}; is it as new as this command?"))
-    })
 }
 
 fn ended_early(id: &str) -> String {

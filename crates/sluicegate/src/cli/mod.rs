@@ -1,8 +1,8 @@
 //! The command line: what can be typed, and the commands that need no gateway of their own.
 //!
 //! `serve` and `demo` run a gateway and live elsewhere; the rest is here. `check` and
-//! `schema` work on a file, `status`, `freeze`, `thaw` and `reload` talk to a running
-//! gateway's admin address. Every command prints for people by default and the API's own
+//! `schema` work on a file, `status`, `freeze`, `thaw`, `keys`, `intents` and `reload` talk to
+//! a running gateway's admin address. Every command prints for people by default and the API's own
 //! JSON with `--json`; results go to standard output, what went wrong to standard error.
 //!
 //! Exit codes, for scripts:
@@ -23,10 +23,15 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+mod ask;
 mod check;
 mod client;
 mod freeze;
+mod intents;
+mod keys;
 mod output;
 mod reload;
 mod schema;
@@ -34,8 +39,11 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use ask::{AskArgs, PageArgs, VerdictArgs};
 pub use client::AdminArgs;
 pub use freeze::{FreezeArgs, ThawArgs};
+pub use intents::{IntentsCommand, IntentsListArgs};
+pub use keys::{KeysCommand, KeysListArgs};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -65,12 +73,18 @@ pub enum ClientCommand {
     Check(CheckArgs),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Show what a running gateway does: configuration, freezes, upstreams
+    /// Show what a running gateway does: configuration, freezes, store, keys, intents, upstreams
     Status(StatusArgs),
     /// Stop letting writes through, at once
     Freeze(FreezeArgs),
     /// End a freeze
     Thaw(ThawArgs),
+    /// Look at idempotency keys, and settle one whose outcome is unknown
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Look at the writes that are kept for later, decide about one, pause the backfill
+    #[command(subcommand)]
+    Intents(IntentsCommand),
     /// Have a running gateway read its configuration file again
     Reload(ReloadArgs),
 }
@@ -155,6 +169,13 @@ pub(crate) enum Failure {
     Other(String),
 }
 
+/// Reads an answer of the gateway as what it should be.
+fn read<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
+    serde_json::from_value(body).map_err(|error| {
+        Failure::Other(format!("the gateway's answer cannot be read: {error}; is it as new as this command?"))
+    })
+}
+
 /// Runs a command to its end; the exit code is the process's own.
 #[must_use]
 pub fn run_client(command: &ClientCommand) -> ExitCode {
@@ -169,6 +190,8 @@ fn run(command: &ClientCommand, to: &mut Streams<'_>) -> Exit {
         ClientCommand::Status(args) => status::run(args, to),
         ClientCommand::Freeze(args) => freeze::freeze(args, to),
         ClientCommand::Thaw(args) => freeze::thaw(args, to),
+        ClientCommand::Keys(command) => keys::run(command, to),
+        ClientCommand::Intents(command) => intents::run(command, to),
         ClientCommand::Reload(args) => reload::run(args, to),
     };
     ended.unwrap_or_else(|failure| {

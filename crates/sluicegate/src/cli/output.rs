@@ -1,6 +1,7 @@
 //! How results look to people: aligned tables, short times.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     time::Duration,
 };
@@ -15,14 +16,38 @@ pub(crate) fn json(out: &mut dyn Write, value: &Value) -> io::Result<()> {
     writeln!(out, "{value:#}")
 }
 
+/// Text that came from elsewhere, on one line and without what a terminal would obey: keys,
+/// tenants and reasons are others' words.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain.into()
+}
+
+/// Names and values, one to a line, the values in one column.
+pub(crate) fn fields(out: &mut dyn Write, fields: &[(&str, String)]) -> io::Result<()> {
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, value) in fields {
+        writeln!(out, "{name:width$}  {}", plain(value))?;
+    }
+    Ok(())
+}
+
 /// Rows under a head, each column as wide as its widest cell, indented by two.
 pub(crate) fn table(out: &mut dyn Write, head: &[String], rows: &[Vec<String>]) -> io::Result<()> {
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    let head: Vec<_> = head.iter().map(|cell| plain(cell)).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).chain(head.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    for row in [head].into_iter().chain(rows.iter().map(Vec::as_slice)) {
+    for row in [&head].into_iter().chain(&rows) {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
@@ -64,7 +89,11 @@ fn cell(value: &Value) -> String {
 
 /// How long between two moments, in its two largest units.
 pub(crate) fn between(from: Timestamp, to: Timestamp) -> String {
-    let seconds = u64::try_from(to.as_second().saturating_sub(from.as_second())).unwrap_or_default();
+    lasting(u64::try_from(to.as_second().saturating_sub(from.as_second())).unwrap_or_default())
+}
+
+/// So many seconds, in their two largest units.
+pub(crate) fn lasting(seconds: u64) -> String {
     // What is below a thousandth of the whole says nothing.
     let seconds = match seconds {
         0..3600 => seconds,
@@ -72,6 +101,19 @@ pub(crate) fn between(from: Timestamp, to: Timestamp) -> String {
         _ => seconds / 3600 * 3600,
     };
     Span(Duration::from_secs(seconds)).to_string()
+}
+
+/// So many bytes, in the unit that keeps it short.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match units.into_iter().find(|(power, _)| bytes >= 1 << power) {
+        None => format!("{bytes} B"),
+        Some((power, unit)) => {
+            // One decimal, without floating point.
+            let tenths = (u128::from(bytes) * 10) >> power;
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+    }
 }
 
 /// What a freeze covers.
@@ -97,7 +139,7 @@ mod tests {
     use serde_json::json;
     use sluicegate_freeze::Scope;
 
-    use super::{between, scope, section};
+    use super::{between, bytes, plain, scope, section};
 
     fn shown(value: &serde_json::Value) -> String {
         let mut out = Vec::new();
@@ -116,6 +158,26 @@ mod tests {
         assert_eq!(shown(&rows), expected);
         assert_eq!(shown(&json!([])), "  none\n");
         assert_eq!(shown(&json!({ "a": 1 })), "  {\"a\":1}\n");
+    }
+
+    #[test]
+    fn the_words_of_others_do_not_move_the_cursor() {
+        assert_eq!(plain("a key"), "a key");
+        assert_eq!(plain("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(shown(&json!([{ "key": "a\rb" }])), "  KEY\n  a\\rb\n");
+    }
+
+    #[test]
+    fn sizes_are_told_in_one_unit() {
+        for (number, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_600_000, "1.5 MiB"),
+            (u64::MAX, "17179869183.9 GiB"),
+        ] {
+            assert_eq!(bytes(number), text);
+        }
     }
 
     #[test]

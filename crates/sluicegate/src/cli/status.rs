@@ -1,15 +1,18 @@
 //! `status`: what a running gateway does, on one screen.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
 use sluicegate_freeze::FreezeStatus;
 
-use super::{Exit, Failure, StatusArgs, Streams, client::Client, output, reload::problem_line};
+use super::{
+    Exit, Failure, StatusArgs, Streams, client::Client, intents, output, read, reload::problem_line,
+};
 
 /// What has a form of its own; everything else is a section that is printed as a table.
-const OWN: [&str; 5] = ["version", "started_at", "readiness", "config", "freeze"];
+const OWN: [&str; 8] =
+    ["version", "started_at", "readiness", "config", "freeze", "store", "fences", "intents"];
 
 pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failure> {
     let client = Client::new(&args.admin)?;
@@ -24,6 +27,7 @@ pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failu
     let freezes = serde_json::from_value(status["freeze"].clone())
         .map_err(|error| Failure::Other(format!("the gateway's freezes cannot be read: {error}")))?;
     freeze(&freezes, now, to)?;
+    store(&status, now, to)?;
     for (name, section) in status.as_object().into_iter().flatten() {
         if !OWN.contains(&name.as_str()) {
             writeln!(to.out, "\n{}", name.replace('_', " "))?;
@@ -78,6 +82,68 @@ fn config(config: &Value, now: Timestamp, to: &mut Streams<'_>) -> Result<(), Fa
     Ok(())
 }
 
+/// The store, and what is kept in it: a line each, and more where something is wrong.
+fn store(status: &Value, now: Timestamp, to: &mut Streams<'_>) -> Result<(), Failure> {
+    let store = &status["store"];
+    if store.is_null() {
+        return Ok(());
+    }
+    writeln!(to.out, "\nstore")?;
+    let health = store["health"].as_str().unwrap_or("?");
+    let loud = if health == "up" { health.to_owned() } else { health.to_uppercase() };
+    writeln!(to.out, "  {}: {loud}", store["kind"].as_str().unwrap_or("?"))?;
+    for finding in store["findings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        writeln!(to.out, "    {}", output::plain(finding))?;
+    }
+    match known(&status["fences"]) {
+        Ok(fences) => writeln!(to.out, "  keys: {}", keys(fences))?,
+        Err(why) => writeln!(to.out, "  keys: {why}")?,
+    }
+    writeln!(to.out, "\nintents")?;
+    match known(&status["intents"]) {
+        Ok(status) => intents::status(&read(status.clone())?, "  ", now, to),
+        Err(why) => Ok(writeln!(to.out, "  {why}")?),
+    }
+}
+
+/// A section, or why there is none.
+fn known(section: &Value) -> Result<&Value, String> {
+    match section["error"].as_str() {
+        Some(error) => Err(format!("cannot be told: {}", output::plain(error))),
+        None if section.is_null() => Err("not told".to_owned()),
+        None => Ok(section),
+    }
+}
+
+/// How many keys there are against what there may be, and what else is out of the ordinary.
+fn keys(fences: &Value) -> String {
+    let number = |name: &str| fences[name].as_u64().unwrap_or_default();
+    let mut line = format!(
+        "{} of {} remembered, {} of {}; {} running, {} waiting",
+        number("keys"),
+        number("max_keys"),
+        output::bytes(number("bytes")),
+        output::bytes(number("max_bytes")),
+        number("running"),
+        number("waiting"),
+    );
+    for (name, words) in [
+        ("detached", "running without their clients"),
+        ("settles_waiting", "ends not written down yet: the store does not take them"),
+    ] {
+        if number(name) > 0 {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "; {} {words}", number(name));
+        }
+    }
+    // What is full refuses new keys.
+    let nearly = |now: &str, most: &str| u128::from(number(now)) * 10 > u128::from(number(most)) * 9;
+    if nearly("keys", "max_keys") || nearly("bytes", "max_bytes") {
+        line += "; NEARLY FULL: past the bound new keys are refused, see `fences.max_keys` and `fences.max_bytes`";
+    }
+    line
+}
+
 fn freeze(status: &FreezeStatus, now: Timestamp, to: &mut Streams<'_>) -> Result<(), Failure> {
     writeln!(to.out, "\nfreezes")?;
     if status.freezes.is_empty() {
@@ -112,4 +178,35 @@ fn freeze(status: &FreezeStatus, now: Timestamp, to: &mut Streams<'_>) -> Result
         writeln!(to.out, "  coming: {} covers {covers} in {wait}, for {lasts}", next.id)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::keys;
+
+    #[test]
+    fn keys_are_told_against_their_bounds_and_what_is_out_of_the_ordinary_besides() {
+        let quiet = json!({
+            "keys": 90, "max_keys": 100, "bytes": 1024, "max_bytes": 1_048_576, "running": 3, "waiting": 1,
+            "detached": 0, "settles_waiting": 0,
+        });
+        let line = "90 of 100 remembered, 1.0 KiB of 1.0 MiB; 3 running, 1 waiting";
+        assert_eq!(keys(&quiet), line);
+        let mut loud = quiet.clone();
+        loud["detached"] = 2.into();
+        loud["settles_waiting"] = 4.into();
+        assert_eq!(
+            keys(&loud),
+            format!(
+                "{line}; 2 running without their clients; 4 ends not written down yet: the store does not take them"
+            )
+        );
+        for full in [("keys", 91), ("bytes", 1_000_000)] {
+            let mut nearly = quiet.clone();
+            nearly[full.0] = full.1.into();
+            assert!(keys(&nearly).contains("; NEARLY FULL: past the bound new keys are refused"), "{full:?}");
+        }
+    }
 }

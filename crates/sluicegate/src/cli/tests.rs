@@ -1,4 +1,5 @@
-//! The commands against a real admin port with real freezes, by text and exit code.
+//! The commands against a real admin port with real freezes, fences and intents, by text and
+//! exit code.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -19,13 +20,19 @@ use sluicegate_admin::{
 };
 use sluicegate_core::{Chance, Clock, Refusal};
 use sluicegate_freeze::{FreezeLayer, Freezes, OpenOptions};
+use sluicegate_idempotency::{Fences, FencesOptions, FencesSettings};
+use sluicegate_intents::Intents;
+use sluicegate_store::{Store, memory::Memory};
 use tokio::sync::oneshot;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Cli, Command, Exit, Streams, run};
+use crate::store_sections::{FencesSection, IntentsSection, StoreSection};
 
 mod freezes;
+mod intents;
+mod keys;
 mod others;
 
 type Later<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -81,8 +88,10 @@ impl StatusSection for Upstreams {
         "upstreams"
     }
 
-    fn status(&self) -> Value {
-        json!([{ "name": "stable", "endpoint": "http://127.0.0.1:7001", "healthy": true }])
+    fn status(&self) -> Later<'_, Value> {
+        Box::pin(async {
+            json!([{ "name": "stable", "endpoint": "http://127.0.0.1:7001", "healthy": true }])
+        })
     }
 }
 
@@ -90,6 +99,8 @@ impl StatusSection for Upstreams {
 struct Gateway {
     address: SocketAddr,
     freezes: Freezes,
+    store: Store,
+    intents: Intents,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -105,6 +116,15 @@ impl Gateway {
 
     /// With a file for the freezes.
     fn keeping(path: Option<&Path>) -> Self {
+        Self::with(path, Store::new(Memory::new(Clock::system())))
+    }
+
+    /// Over a store of one's own.
+    fn over(store: Store) -> Self {
+        Self::with(None, store)
+    }
+
+    fn with(path: Option<&Path>, store: Store) -> Self {
         let mut registry = Registry::default();
         let readiness = Arc::new(Readiness::default());
         readiness.set_serving();
@@ -115,15 +135,33 @@ impl Gateway {
             shards: 1,
         };
         let freezes = Freezes::open(options, &mut registry).unwrap();
+        let (clock, chance) = (Clock::system(), Arc::new(Chance::seeded(1)));
+        let fences = FencesOptions {
+            store: store.clone(),
+            clock: clock.clone(),
+            chance: chance.clone(),
+            settings: FencesSettings::default(),
+        };
+        let fences = Fences::open(fences, &mut registry);
+        let options =
+            sluicegate_intents::OpenOptions { store: store.clone(), clock, chance, accept_loss: true };
+        let intents = Intents::open(options, &mut registry);
         let config = Arc::new(MadeUp::default());
         let token = Arc::new(Token::new(None));
         let admin = Admin::new(AdminParts {
             freezes: freezes.clone(),
+            fences: fences.clone(),
+            intents: intents.clone(),
             config: config.clone(),
             audit: Audit::new(Clock::system(), None, readiness.clone(), &mut registry),
             registry: Arc::new(Mutex::new(registry)),
             readiness: readiness.clone(),
-            sections: vec![Arc::new(Upstreams)],
+            sections: vec![
+                Arc::new(Upstreams),
+                Arc::new(StoreSection(store.clone())),
+                Arc::new(FencesSection(fences)),
+                Arc::new(IntentsSection(intents.clone())),
+            ],
             token: token.clone(),
             clock: Clock::system(),
             version: "1.2.3",
@@ -143,7 +181,8 @@ impl Gateway {
             });
         });
         let handle = handle.recv().unwrap();
-        Self { address, freezes, config, readiness, token, handle, stop: Some(stop), thread: Some(thread) }
+        let (stop, thread) = (Some(stop), Some(thread));
+        Self { address, freezes, store, intents, config, readiness, token, handle, stop, thread }
     }
 
     /// Types a command with this gateway's address.

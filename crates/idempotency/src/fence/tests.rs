@@ -1,0 +1,5 @@
+mod clients;
+mod ends;
+mod lost;
+mod races;
+mod threads;

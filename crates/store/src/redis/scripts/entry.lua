@@ -1,0 +1,2 @@
+-- ARGV: id. The entry, or nothing.
+return entry_reply(entry(ARGV[1]))

@@ -1,0 +1,2 @@
+-- ARGV: key. The record, or nothing.
+return as_reply(find(ARGV[1]))

@@ -1,0 +1,3 @@
+-- Records and bytes that are kept.
+sweep(1000)
+return { call('ZCARD', EXPIRY), tonumber(call('HGET', USE, 'bytes') or 0) }
