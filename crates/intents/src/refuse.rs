@@ -14,17 +14,17 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Without a key nothing would tell a client's retry from another write.
 pub(crate) fn key_missing(why: Why) -> Refusal {
-    let detail = match why {
-        Why::Frozen => {
-            "writes are frozen, and this route keeps them for later only under an Idempotency-Key; \
-             send the write with one, or after the freeze"
-        }
-        Why::Behind => {
+    match why {
+        Why::Frozen => read_only(
+            "Writes are frozen, and this route keeps them for later only under an Idempotency-Key."
+                .to_owned(),
+        ),
+        Why::Behind => Refusal::new(
+            Code::IdempotencyKeyMissing,
             "older writes of the same order key wait to be applied, and this one can go behind them only \
-             under an Idempotency-Key; send it with one, or later"
-        }
-    };
-    Refusal::new(Code::IdempotencyKeyMissing, detail)
+             under an Idempotency-Key; send it with one, or later",
+        ),
+    }
 }
 
 /// A call whose caller waits for an answer of another form than `202`.

@@ -1,6 +1,6 @@
 //! The engine on disk: survives `kill -9` always, and power loss where it was asked to.
 //!
-//! One thread writes, in rounds ([`writer`]): everything asked while the last round was on
+//! One thread writes, in rounds (`writer`): everything asked while the last round was on
 //! its way goes into the next, with one write to the journal and at most one sync. Changes of
 //! the queue are synced before they are answered, records where [`Sync::Always`] says so; the
 //! rest is handed to the system, which keeps it when this process dies, but not when the

@@ -64,7 +64,7 @@ pub type Difference = Box<str>;
 
 impl Fingerprint {
     /// The fingerprint of a request; `body` is none where it was not gathered. Such a request
-    /// must have a [`content_digest`], else its body does not count.
+    /// must have a [`has_content_digest`], else its body does not count.
     #[must_use]
     pub fn of(
         method: &Method,

@@ -181,7 +181,7 @@ async fn what_cannot_be_kept_is_refused_and_says_why() {
     });
     grpc.defer();
     for (request, code, words) in [
-        (unkeyed, Code::IdempotencyKeyMissing, "only under an Idempotency-Key"),
+        (unkeyed, Code::ReadOnly, "only under an Idempotency-Key"),
         (upgrade, Code::ReadOnly, "an upgrade of the connection cannot be kept"),
         (large, Code::BodyTooLarge, "larger than the 1048576 bytes"),
         (write(&grpc, "k1", "7"), Code::ReadOnly, "a gRPC call cannot be kept"),

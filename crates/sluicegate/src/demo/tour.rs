@@ -80,6 +80,13 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
         ),
         step("A write goes through", vec![format!("curl -sw '\\n' {upsert}")]),
         step(
+            "Under a key it happens once; the retry gets the same answer, marked as replayed",
+            vec![
+                format!("curl -sw '\\n' -H 'idempotency-key: order-1' {upsert}"),
+                format!("curl -siw '\\n' -H 'idempotency-key: order-1' {upsert}"),
+            ],
+        ),
+        step(
             "Stop writes for two minutes; it returns when no write runs any more",
             vec![format!("{program} freeze --for 2m --reason \"index rebuild\" --wait{at}")],
         ),
@@ -88,11 +95,22 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
             vec![format!("curl -siw '\\n' {upsert}")],
         ),
         step(
+            "Under a key it is kept instead, to be applied after the freeze",
+            vec![format!("curl -sw '\\n' -H 'idempotency-key: order-2' {upsert}")],
+        ),
+        step(
             "Reads go on; a header tells of the freeze",
             vec![format!("curl -siw '\\n' http://{listen}/v1/documents/hello")],
         ),
         step("What the gateway does", vec![status.clone()]),
         step("Let writes through again", vec![format!("{program} thaw{at}")]),
+        step(
+            "A moment later what was kept has been applied, and its key gives the answer",
+            vec![
+                format!("{program} intents list{at}"),
+                format!("curl -sw '\\n' -H 'idempotency-key: order-2' {upsert}"),
+            ],
+        ),
         step(
             "The configuration file is watched: a moment after every route is moved, another index answers",
             vec![format!("sed -i.bak 's/upstream: stable/upstream: next/' {config}"), manifest],
@@ -142,7 +160,7 @@ mod tests {
         assert!(!usual.contains("--admin"), "{usual}");
         let other = all("127.0.0.1:4444", false);
         let ours = other.lines().filter(|line| line.starts_with("sluicegate ")).collect::<Vec<_>>();
-        assert_eq!(ours.len(), 4, "{other}");
+        assert_eq!(ours.len(), 5, "{other}");
         assert!(ours.iter().all(|line| line.ends_with(" --admin http://127.0.0.1:4444")), "{other}");
         assert!(all("127.0.0.1:9901", true).contains("--admin http://127.0.0.1:9901"));
     }
