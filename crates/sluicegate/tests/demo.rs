@@ -199,16 +199,28 @@ fn each_command_of_the_tour_does_what_it_says() {
     let upserted = run(&demo.next("curl -sw"));
     assert!(upserted.contains(r#""result":"created""#), "{upserted}");
 
+    let first = run(&demo.next("curl -sw"));
+    let again = run(&demo.next("curl -siw")).to_lowercase();
+    assert!(
+        again.contains("\nidempotency-replayed: true") && again.contains(first.trim()),
+        "{first} {again}"
+    );
+
     let frozen = run(&demo.next("PROGRAM freeze --for 2m --reason"));
     assert!(frozen.starts_with("frozen `manual`: ") && frozen.contains("\ndrained: "), "{frozen}");
     let refused = run(&demo.next("curl -siw")).to_lowercase();
     assert!(refused.starts_with("http/1.1 503 "), "{refused}");
     assert!(refused.contains("\nretry-after: 1") && refused.contains(r#""code":"read_only""#), "{refused}");
+    let kept = run(&demo.next("curl -sw"));
+    assert!(kept.contains(r#""state":"queued""#), "{kept}");
     let read = run(&demo.next("curl -siw")).to_lowercase();
     assert!(read.starts_with("http/1.1 200 ") && read.contains("\nsluicegate-freeze: id=manual;"), "{read}");
     let status = run(&demo.next("PROGRAM status"));
     assert!(status.contains("manual") && status.contains("index rebuild"), "{status}");
     assert!(run(&demo.next("PROGRAM thaw")).starts_with("thawed `manual`"));
+    run_until(&demo.next("PROGRAM intents list"), "applied");
+    let applied = run(&demo.next("curl -sw"));
+    assert!(applied.contains(r#""id":"hello""#), "{applied}");
 
     run(&demo.next("sed"));
     run_until(&demo.next("curl"), r#""MODEL_VER":"m-2""#);

@@ -286,8 +286,14 @@ async fn not_honoured(name: &str, gateways: usize, fenced: Fenced, redis: Option
     operator.work_until(&window, window.all()).await;
     window.applied().await;
     let in_doubt: Vec<_> = operator.listed.iter().map(BTreeSet::len).collect();
-    // Nothing before the first kill in the backfill, then what was in flight at each.
-    assert!(in_doubt[0] == 0 && in_doubt[1..].iter().all(|count| *count <= CONCURRENT), "{in_doubt:?}");
+    // Nothing before the first kill in the backfill, then at most what was in flight at each.
+    // Over Redis a dead gateway's come into doubt when its lease lapses, which may be after
+    // the next kill.
+    let mut so_far = 0;
+    for (kills, count) in in_doubt.iter().enumerate() {
+        so_far += count;
+        assert!(so_far <= kills * CONCURRENT, "{in_doubt:?}");
+    }
     window.assert_done();
     window.assert_answers(&operator.settled).await;
     println!(
