@@ -2,8 +2,10 @@
 //! keeps, idle and after its first thousand requests.
 //!
 //! It runs `config/sidecar.yaml` with other addresses, with its one worker and with one per
-//! core. The program is `sluicegate` beside this one where that has been built, else the same
-//! code inside of this one.
+//! core; then a gateway that fences writes on disk, of which it is told what memory it keeps
+//! after them, after a `kill -9` and a new start, and when it has rested. The program is
+//! `sluicegate` beside this one where that has been built, else the same code inside of this
+//! one.
 
 use std::{
     env, fs,
@@ -11,16 +13,27 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::Path,
     process::{Command, ExitCode},
+    thread,
     time::{Duration, Instant},
 };
 
 use clap::Parser;
-use sluicegate_benches::{Failure, child::Child, load::Load, stats::median, upstream};
+use sluicegate_benches::{
+    Failure, child::Child, config, load::Load, stats::median, upstream, writes::Writes,
+};
 use tokio::{net::TcpListener, runtime::LocalRuntime};
+
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SIDECAR: &str = include_str!("../../../config/sidecar.yaml");
 const REQUESTS: u64 = 1000;
 const CONNECTIONS: usize = 8;
+/// Writes, for the measurement with a store on disk.
+const KEYS: u64 = 50_000;
+/// After so long without a write the store has put what it had gathered into files.
+const REST: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Parser)]
 #[command(about = "Start-up time and resident memory of the gateway as a sidecar")]
@@ -91,9 +104,47 @@ fn measure(cli: &Cli) -> Result<(), Failure> {
             of(|it| it.used_kib as f64 / 1024.0),
         );
     }
+    on_disk(cli, program, folder.path(), behind.address)?;
     if cli.quick {
         println!("\nThis was a quick run: the numbers mean little.");
     }
+    Ok(())
+}
+
+/// What a gateway keeps in memory that keeps its fences on disk.
+fn on_disk(cli: &Cli, program: &Path, folder: &Path, upstream: SocketAddr) -> Result<(), Failure> {
+    let requests = if cli.quick { 500 } else { KEYS };
+    let rest = if cli.quick { Duration::from_secs(1) } else { REST };
+    let path = folder.join("keyed.yaml");
+    let document = config::writes(upstream, "embedded: { path: data }", true);
+    fs::write(&path, document.replace("ttl: 10s", "ttl: 1h"))?;
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--config").arg(&path).env("RUST_LOG", "error");
+
+    let first = Child::start(&mut command)?;
+    let writes = Writes { address: first.address, requests, connections: CONNECTIONS, first_key: Some(0) };
+    writes.run()?;
+    let used = first.resident_kib()?;
+    thread::sleep(rest);
+    let used_rested = first.resident_kib()?;
+    // As by `kill -9`: what it had gathered is in the journal alone.
+    drop(first);
+    let second = Child::start(&mut command)?;
+    let again = second.resident_kib()?;
+    thread::sleep(rest);
+    let again_rested = second.resident_kib()?;
+
+    println!("\n{requests} keyed writes, fenced in `store.embedded` for an hour; rests of {rest:?}.\n");
+    println!("| RSS after the writes | at rest | after `kill -9` and a start | at rest |");
+    println!("|---|---|---|---|");
+    let mib = |kib: u64| kib as f64 / 1024.0;
+    println!(
+        "| {:.1} MiB | {:.1} MiB | {:.1} MiB | {:.1} MiB |",
+        mib(used),
+        mib(used_rested),
+        mib(again),
+        mib(again_rested)
+    );
     Ok(())
 }
 

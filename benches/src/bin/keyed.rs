@@ -29,6 +29,10 @@ use sluicegate_benches::{
 use sluicegate_test_servers::Redis;
 use tokio::{net::TcpListener, runtime::LocalRuntime};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Parser)]
 #[command(about = "CPU per keyed write of the gateway, beside an unkeyed one")]
 struct Cli {

@@ -30,6 +30,10 @@ use sluicegate_benches::{
 };
 use tokio::{net::TcpListener, runtime::LocalRuntime};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Parser)]
 #[command(about = "CPU per request of the gateway, beside a bare hyper loop")]
 struct Cli {

@@ -87,7 +87,7 @@
 //!
 //! # In an axum service
 //!
-//! The guard needs no gateway around it; `examples/axum.rs` is a whole service. Without a
+//! The guard needs no gateway around it; `examples/keyed_writes.rs` is a whole service. Without a
 //! gateway, the method tells reads from writes, and the layer itself notes how far a write
 //! got (see [`FenceLayer::over_service`]).
 //!

@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-#[path = "../examples/axum.rs"]
+#[path = "../examples/keyed_writes.rs"]
 #[allow(dead_code, reason = "its main and handlers are for people")]
 mod example;
 

@@ -40,8 +40,8 @@
 //!
 //! # What is refused
 //!
-//! A write that should be kept and has no idempotency key: `idempotency_key_missing`, also
-//! behind older ones outside of a freeze, since to let it by would break the order. A body past
+//! A write without an idempotency key: `read_only` as without a queue while it is frozen,
+//! `idempotency_key_missing` behind older ones, since to let it by would break the order. A body past
 //! `max_body`: `body_too_large`. No room: `read_only` as without a queue, or `overloaded` behind
 //! older ones. gRPC calls and upgrades, whose callers do not understand a `202`: `read_only`. A
 //! store that could lose the intent: `store_unavailable`.
@@ -84,7 +84,7 @@
 //! a few lines.
 //!
 //! ```
-#![doc = include_str!("../examples/axum.rs")]
+#![doc = include_str!("../examples/kept_writes.rs")]
 //! ```
 
 mod answer;

@@ -44,7 +44,7 @@ impl StatusSection for FencesSection {
     }
 
     fn status(&self) -> Shown<'_> {
-        Box::pin(ready(json!(self.0.status())))
+        Box::pin(async { json!(self.0.status().await) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The engine on disk: survives `kill -9` always, and power loss where it was asked to.
 //!
 //! One thread writes, in rounds (`writer`): everything asked while the last round was on
-//! its way goes into the next, with one write to the journal and at most one sync. Changes of
+//! its way goes into the next (and what one thread asks in one turn goes together: `turn`), with one write to the journal and at most one sync. Changes of
 //! the queue are synced before they are answered, records where [`Sync::Always`] says so; the
 //! rest is handed to the system, which keeps it when this process dies, but not when the
 //! machine does. Records are read by whoever asks, past the writer.
@@ -48,12 +48,13 @@ use crate::{
 mod aside;
 mod disk;
 mod folder;
+mod turn;
 mod witness;
 mod writer;
 
 use disk::{Disk, Round};
 use folder::Folder;
-use writer::{Ask, Files, Writer};
+use writer::{Ask, Files, Run, Writer};
 
 /// Where a store on disk is, and what it promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,11 +160,12 @@ impl Embedded {
             // Nobody may listen any more; the work is done all the same.
             (Box::new(move |ended| drop(tell.send(ended.and(done)))), failed)
         });
-        let ask = Ask::Run { at: self.0.clock.unix_millis(), sync, work };
-        if self.0.asks.as_ref().is_none_or(|asks| asks.send(ask).is_err()) {
+        let run = Run { at: self.0.clock.unix_millis(), sync, work };
+        if self.0.asks.as_ref().is_none_or(|asks| turn::ask(self.0.epoch, asks, run).is_err()) {
             return Box::pin(ready(Err(self.0.reason())));
         }
-        Box::pin(async { told.await.unwrap_or_else(|_| Err(closed())) })
+        let health = self.health();
+        Box::pin(async move { told.await.unwrap_or_else(|_| Err(reason(&health.borrow()))) })
     }
 }
 
@@ -182,16 +184,21 @@ fn closed() -> StoreError {
 impl Shared {
     /// Why nothing is answered.
     fn reason(&self) -> StoreError {
-        match &*self.health.borrow() {
-            Health::Down(reason) => StoreError::new(reason),
-            _ => closed(),
-        }
+        reason(&self.health.borrow())
+    }
+}
+
+fn reason(health: &Health) -> StoreError {
+    match health {
+        Health::Down(reason) => StoreError::new(reason),
+        _ => closed(),
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         drop(self.asks.take());
+        turn::finish(self.epoch);
         // It ends when nobody can ask any more; how it ended it has said by its health.
         drop(self.thread.take().map(JoinHandle::join));
     }

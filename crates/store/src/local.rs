@@ -2,8 +2,9 @@
 //!
 //! All of it is plain code that runs alone: the memory engine puts a lock around it, the
 //! engine on disk a thread. So a compare and the write that follows it need nothing to hold
-//! them together. Time comes with each question, from whoever asks. The holder of a record or of a claim is the process; each opening of a
-//! store draws an *epoch*, and what is held under another one has lost its holder.
+//! them together. Time comes with each question, from whoever asks.
+//! The holder of a record or of a claim is the process; each opening of a store draws an *epoch*,
+//! and what is held under another one has lost its holder.
 //!
 //! Values live in the [`Kv`] only. In memory are the counters for the bounds and where the
 //! entries stand.
@@ -30,10 +31,10 @@ pub(crate) struct Local<K> {
     epoch: u64,
     bounds: Bounds,
     kept: counts::Counts,
-    /// Up to where expired records were removed: milliseconds since 1970. Each look begins
-    /// here and not at the first note, since a log-structured tree walks past everything
-    /// that was removed before.
-    swept: u64,
+    /// Up to where expired records were removed. Each look begins behind it and not at the
+    /// first note, since a log-structured tree walks past everything that was removed before.
+    /// None after the clock was set back: there may be notes from before the place.
+    place: Option<records::Place>,
     lines: lines::Lines,
 }
 
@@ -41,7 +42,7 @@ impl<K: Kv> Local<K> {
     /// An empty store over `kv`, which is empty.
     pub(crate) fn empty(kv: K, epoch: u64) -> Self {
         let (bounds, kept, lines) = Default::default();
-        Self { kv, now: 0, epoch, bounds, kept, swept: 0, lines }
+        Self { kv, now: 0, epoch, bounds, kept, place: None, lines }
     }
 
     /// A store over what is kept in `kv`, in the hands of the process of this epoch, which is

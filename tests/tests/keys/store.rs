@@ -72,6 +72,19 @@ async fn a_stop_in_good_order_finishes_what_its_client_has_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_status_counts_a_key_as_soon_as_its_write_is_answered() {
+    for store in ["memory: {}", "embedded: { path: data }", "embedded: { path: data, sync: always }"] {
+        let fenced = Fenced { store: store.to_owned(), ..Fenced::default() };
+        let (_upstream, gateway) = start(&fenced).await;
+        for key in 1..=3 {
+            write(&gateway, "/", &format!("k{key}"), "{}").await;
+            let status = gateway.admin_get("/status").await;
+            assert_eq!(status["fences"]["keys"], key, "{store}: {status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_cannot_share_a_folder() {
     let (upstream, first) = start(&Fenced::embedded()).await;
     assert_eq!(write(&first, "/", "k", "{}").await.status, 200);

@@ -92,11 +92,16 @@ impl Home {
     async fn usage(&self) -> Infallible {
         loop {
             let asked = Instant::now();
-            if let Ok((keys, bytes)) = self.store.usage().await {
-                self.keys.store(keys, Ordering::Relaxed);
-                self.bytes.store(bytes, Ordering::Relaxed);
-            }
+            self.look_at_usage().await;
             tokio::time::sleep_until(asked + USAGE).await;
+        }
+    }
+
+    /// Notes how much the store keeps, where it says so.
+    pub(super) async fn look_at_usage(&self) {
+        if let Ok((keys, bytes)) = self.store.usage().await {
+            self.keys.store(keys, Ordering::Relaxed);
+            self.bytes.store(bytes, Ordering::Relaxed);
         }
     }
 }

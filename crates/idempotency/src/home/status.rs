@@ -10,8 +10,8 @@ use super::Fences;
 /// How the fences are doing, against their bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct FencesStatus {
-    /// Keys that the store remembers, as it said in the last few seconds. Where gateways share
-    /// a store, theirs are among them.
+    /// Keys that the store remembers; where it cannot be asked, as it last said. Where gateways
+    /// share a store, theirs are among them.
     pub keys: u64,
     /// The most that it may.
     pub max_keys: u64,
@@ -39,9 +39,9 @@ pub struct FencesStatus {
 
 impl Fences {
     /// How the fences of this gateway are doing.
-    #[must_use]
-    pub fn status(&self) -> FencesStatus {
+    pub async fn status(&self) -> FencesStatus {
         let home = &*self.0;
+        home.look_at_usage().await;
         let settings = home.settings();
         FencesStatus {
             keys: home.keys.load(Ordering::Relaxed),

@@ -166,7 +166,8 @@ fn announce(freeze: &FreezeRecord, args: &FreezeArgs, to: &mut Streams<'_>) -> R
         Some(until) => format!("until {until} (in {})", output::between(Timestamp::now(), until)),
         None => "until it is lifted".to_owned(),
     };
-    writeln!(to.out, "frozen `{}`: writes to {covers} are refused {until}", freeze.id)?;
+    // Refused or kept for later, as each route says.
+    writeln!(to.out, "frozen `{}`: writes to {covers} are stopped {until}", freeze.id)?;
     let running = output::count(freeze.writes_in_flight, "write");
     match (args.wait, freeze.writes_in_flight) {
         (_, 0) => write!(to.out, "no write is in flight")?,
@@ -174,6 +175,12 @@ fn announce(freeze: &FreezeRecord, args: &FreezeArgs, to: &mut Streams<'_>) -> R
         (Some(limit), _) => write!(to.out, "{running} still in flight, waiting up to {limit}")?,
     }
     writeln!(to.out, "; lift it with: {}", thaw_command(&freeze.id))?;
+    if !freeze.persisted {
+        writeln!(
+            to.out,
+            "note: a restart of the gateway lifts it too: freezes are kept by `store.embedded` alone"
+        )?;
+    }
     Ok(())
 }
 

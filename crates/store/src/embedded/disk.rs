@@ -1,7 +1,7 @@
 //! The maps on disk, and the writes of one round that are to come to it together.
 
 use std::{
-    collections::BTreeMap,
+    collections::HashMap,
     error::Error,
     io,
     ops::{
@@ -26,11 +26,17 @@ use crate::{
 /// Bytes of blocks that are kept in memory. What is read is read once or twice: a record is
 /// looked up, replayed, and then forgotten.
 const CACHE: u64 = 4 << 20;
-/// Bytes of one map that are gathered in memory before they become a file.
+/// Bytes of records that are gathered in memory before they become a file. Each time that
+/// happens the journal is synced, for which every write waits.
+const GATHERED_RECORDS: u64 = 16 << 20;
+/// The same, of every other map.
 const GATHERED: u64 = 4 << 20;
-/// One thread writes what was gathered, one merges files. With a single one for both, what
-/// is gathered grows without bounds while it merges.
-const THREADS: usize = 2;
+/// What a store at rest may keep gathered, of all maps together.
+const GATHERED_AT_REST: u64 = 1 << 20;
+/// One thread writes what was gathered, the others merge files. With a single one for both,
+/// what is gathered grows without bounds while it merges; with two, the first spins while the
+/// other merges, for it hands each order to merge on until somebody is free to take it.
+const THREADS: usize = 3;
 /// Files that are kept open.
 const OPEN_FILES: usize = 64;
 /// Bytes of journals, past which what is gathered is written so that one can be removed.
@@ -77,8 +83,11 @@ impl Disk {
             .max_cached_files(Some(OPEN_FILES))
             .max_journaling_size(JOURNALS)
             .open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(GATHERED);
-        let map = |space: Space| database.keyspace(name(space), options);
+        let map = |space: Space| {
+            let gathered = if space == Space::Records { GATHERED_RECORDS } else { GATHERED };
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(gathered);
+            database.keyspace(name(space), options)
+        };
         let [records, expiry, counts, entries, values, notes] = Space::ALL;
         let maps = [map(records)?, map(expiry)?, map(counts)?, map(entries)?, map(values)?, map(notes)?];
         Ok(Self { database, maps })
@@ -106,11 +115,12 @@ impl Disk {
         self.wait_for_room()?;
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = self.database.batch().durability(Some(mode));
-        for ((space, key), value) in changes {
-            let map = &self.maps[space as usize];
-            match value {
-                Some(value) => batch.insert(map, Bytes::from(key), value),
-                None => batch.remove(map, Bytes::from(key)),
+        for (map, changes) in self.maps.iter().zip(changes) {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => batch.insert(map, key, value),
+                    None => batch.remove(map, key),
+                }
             }
         }
         batch.commit().map_err(|error| said(&error))
@@ -125,6 +135,18 @@ impl Disk {
         {
             self.database.persist(PersistMode::Buffer).map_err(|error| said(&error))?;
             thread::sleep(WAIT);
+        }
+        Ok(())
+    }
+
+    /// Has what is gathered in memory written to files, unless it is little: for a store that
+    /// nobody writes to.
+    pub(super) fn rest(&self) -> Result<(), StoreError> {
+        if self.database.write_buffer_size() <= GATHERED_AT_REST {
+            return Ok(());
+        }
+        for map in &self.maps {
+            map.rotate_memtable().map_err(|error| said(&error))?;
         }
         Ok(())
     }
@@ -153,8 +175,8 @@ fn said(error: &fjall::Error) -> StoreError {
     }
 }
 
-/// What a round changes.
-pub(super) type Changes = BTreeMap<(Space, Vec<u8>), Option<Bytes>>;
+/// What a round changes in each map.
+pub(super) type Changes = [HashMap<Bytes, Option<Bytes>>; Space::ALL.len()];
 
 /// The maps as one round sees them: what is on disk, and over it the round's own changes.
 pub(super) struct Round {
@@ -165,7 +187,7 @@ pub(super) struct Round {
 
 impl Round {
     pub(super) fn new(disk: Arc<Disk>) -> Self {
-        Self { disk, changes: Changes::new(), made: 0 }
+        Self { disk, changes: Changes::default(), made: 0 }
     }
 
     /// The files under it.
@@ -180,7 +202,7 @@ impl Round {
 
     /// Whether anything was changed since the last time.
     pub(super) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+        self.changes.iter().any(|changes| !changes.is_empty())
     }
 
     /// What was changed since the last time.
@@ -193,7 +215,7 @@ impl Kv for Round {
     const LASTS: bool = true;
 
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        match self.changes.get(&(space, key.to_vec())) {
+        match self.changes[space as usize].get(key) {
             Some(changed) => Ok(changed.clone()),
             None => self.disk.get(space, key),
         }
@@ -205,11 +227,11 @@ impl Kv for Round {
 
     fn put(&mut self, space: Space, key: &[u8], value: Bytes) {
         self.made += 1;
-        self.changes.insert((space, key.to_vec()), Some(value));
+        self.changes[space as usize].insert(Bytes::copy_from_slice(key), Some(value));
     }
 
     fn remove(&mut self, space: Space, key: &[u8]) {
         self.made += 1;
-        self.changes.insert((space, key.to_vec()), None);
+        self.changes[space as usize].insert(Bytes::copy_from_slice(key), None);
     }
 }

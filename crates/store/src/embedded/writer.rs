@@ -23,7 +23,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sluicegate_core::Clock;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     disk::{Disk, Round},
@@ -42,6 +42,8 @@ const ROUND: usize = 512;
 const SWEEP: usize = 128;
 /// How often it is looked for what has expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// After so many looks between which nothing was written the store is at rest.
+const RESTS_AFTER: u32 = 10;
 /// How often a store that failed is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Bytes that a store must take before it counts as writable again.
@@ -61,19 +63,36 @@ pub(super) type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Does what is asked, where the store is open, and says how to answer and whether it failed.
 pub(super) type Work = Box<dyn FnOnce(Option<&mut Local<Round>>) -> (Answer, bool) + Send>;
 
+/// An operation.
+pub(super) struct Run {
+    /// When it was asked: milliseconds since 1970.
+    pub(super) at: u64,
+    /// Whether it must be on disk before it is answered.
+    pub(super) sync: bool,
+    /// What to do.
+    pub(super) work: Work,
+}
+
 /// Something asked of the writer.
 pub(super) enum Ask {
-    /// An operation.
-    Run {
-        /// When it was asked: milliseconds since 1970.
-        at: u64,
-        /// Whether it must be on disk before it is answered.
-        sync: bool,
-        /// What to do.
-        work: Work,
-    },
+    /// Operations, and who gives their answers; without anybody the writer does.
+    Runs(Vec<Run>, Option<oneshot::Sender<Answers>>),
     /// New bounds.
     Bound(Bounds),
+}
+
+/// The answers to operations of one round; they are given when this is dropped.
+pub(super) struct Answers {
+    answers: Vec<Answer>,
+    ended: Result<(), StoreError>,
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for answer in self.answers.drain(..) {
+            answer(self.ended.clone());
+        }
+    }
 }
 
 /// What the thread knows.
@@ -122,6 +141,7 @@ impl Writer {
     /// Serves rounds until one fails, or until nobody can ask any more.
     fn serve(&mut self, mut local: Local<Round>, asks: &Receiver<Ask>) -> Option<StoreError> {
         let mut sweep_at = Instant::now();
+        let (mut quiet, mut seen) = (0, self.round);
         loop {
             let first = match asks.recv_timeout(sweep_at.saturating_duration_since(Instant::now())) {
                 Ok(ask) => Some(ask),
@@ -129,24 +149,31 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return None,
             };
             let mut round = Running::default();
-            for ask in first.into_iter().chain(asks.try_iter()).take(ROUND) {
+            for ask in first.into_iter().chain(asks.try_iter()) {
                 round.carry_out(ask, &mut local, &mut self.bounds);
-                if round.broken.is_some() {
+                if round.broken.is_some() || round.runs >= ROUND {
                     break;
                 }
             }
             if round.broken.is_none() && Instant::now() >= sweep_at {
                 match local.at(self.clock.unix_millis()).sweep(SWEEP) {
                     Ok(true) => {}
-                    Ok(false) => sweep_at = Instant::now() + SWEEP_EVERY,
+                    Ok(false) => {
+                        sweep_at = Instant::now() + SWEEP_EVERY;
+                        quiet = if seen == self.round { quiet + 1 } else { 0 };
+                        seen = self.round;
+                        if quiet == RESTS_AFTER {
+                            round.broken = local.kv().disk().rest().err();
+                        }
+                    }
                     Err(error) => round.broken = Some(error),
                 }
             }
-            let Running { answers, sync, broken } = round;
+            let Running { answers, sync, broken, .. } = round;
             let ended = broken.map_or_else(|| self.commit(&mut local, sync), Err);
             let ended = ended.map_err(|error| self.unwritable(&error));
-            for answer in answers {
-                answer(ended.clone());
+            for (answers, tell) in answers {
+                give(answers, ended.clone(), tell);
             }
             if let Err(error) = ended {
                 return Some(error);
@@ -166,9 +193,9 @@ impl Writer {
         loop {
             match asks.recv_timeout(again.saturating_duration_since(Instant::now())) {
                 Ok(Ask::Bound(bounds)) => self.bounds = bounds,
-                Ok(Ask::Run { work, .. }) => {
-                    let (answer, _) = work(None);
-                    answer(Err(reason.clone()));
+                Ok(Ask::Runs(runs, tell)) => {
+                    let answers = runs.into_iter().map(|run| (run.work)(None).0).collect();
+                    give(answers, Err(reason.clone()), tell);
                 }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -216,10 +243,20 @@ impl Writer {
     }
 }
 
+/// Hands the answers to who gives them, or gives them here if nobody is there for it.
+fn give(answers: Vec<Answer>, ended: Result<(), StoreError>, tell: Option<oneshot::Sender<Answers>>) {
+    let answers = Answers { answers, ended };
+    match tell {
+        Some(tell) => drop(tell.send(answers)),
+        None => drop(answers),
+    }
+}
+
 /// A round that is being gathered.
 #[derive(Default)]
 struct Running {
-    answers: Vec<Answer>,
+    answers: Vec<(Vec<Answer>, Option<oneshot::Sender<Answers>>)>,
+    runs: usize,
     sync: bool,
     /// Why it cannot be committed: something failed after it had changed a part.
     broken: Option<StoreError>,
@@ -232,16 +269,27 @@ impl Running {
                 *bounds = new;
                 local.bound(new);
             }
-            Ask::Run { at, sync, work } => {
-                let before = local.kv().made();
-                let (answer, failed) = work(Some(local.at(at)));
-                let changed = local.kv().made() > before;
-                self.answers.push(answer);
-                self.sync |= sync && changed;
-                if failed && changed {
-                    self.broken = Some(StoreError::new("an operation failed halfway; it was taken back"));
-                }
+            Ask::Runs(runs, tell) => {
+                self.runs += runs.len();
+                let answers = runs.into_iter().map(|run| self.run(run, local)).collect();
+                self.answers.push((answers, tell));
             }
         }
+    }
+
+    /// Does one operation, unless one before it has broken the round.
+    fn run(&mut self, run: Run, local: &mut Local<Round>) -> Answer {
+        let Run { at, sync, work } = run;
+        if self.broken.is_some() {
+            return work(None).0;
+        }
+        let before = local.kv().made();
+        let (answer, failed) = work(Some(local.at(at)));
+        let changed = local.kv().made() > before;
+        self.sync |= sync && changed;
+        if failed && changed {
+            self.broken = Some(StoreError::new("an operation failed halfway; it was taken back"));
+        }
+        answer
     }
 }

@@ -23,6 +23,14 @@ const MAKE_WAY: usize = 256;
 /// milliseconds.
 const HELD_AGAIN: u64 = 1000;
 
+/// The last note of an expiry that was looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The end of the second when it was due: milliseconds since 1970.
+    at: u64,
+    key: RecordKey,
+}
+
 /// A write that has been found possible.
 #[derive(Debug)]
 pub(super) struct Swap {
@@ -222,23 +230,22 @@ impl<K: Kv> Local<K> {
     /// Removes expired records, looking at `limit` at most; says how many it looked at.
     pub(super) fn sweep_records(&mut self, limit: usize) -> Result<usize, StoreError> {
         let now = self.now();
-        if now < self.swept {
-            // The clock was set back: there may be notes from before the place.
-            self.swept = 0;
-        }
+        self.place.take_if(|place| place.at > now);
         let mut due = Vec::new();
-        let from = (self.swept / 1000).to_be_bytes();
-        self.kv.walk(Space::Expiry, Some(&from), &mut |key, _| {
-            let (second, record) = expiry(key)?;
-            if second > now || due.len() == limit {
+        let after = self.place.as_ref().map(|place| expiry_key(place.at, place.key));
+        self.kv.walk(Space::Expiry, after.as_ref().map(<[u8; 40]>::as_slice), &mut |key, _| {
+            let (at, key) = expiry(key)?;
+            if at > now || due.len() == limit {
                 return Ok(ControlFlow::Break(()));
             }
-            due.push((second, record));
+            due.push(Place { at, key });
             Ok(ControlFlow::Continue(()))
         })?;
-        self.swept = if due.len() == limit { due.last().map_or(now, |last| last.0) } else { now };
-        for &(second, key) in &due {
-            self.kv.remove(Space::Expiry, &expiry_key(second, key));
+        if let Some(last) = due.last() {
+            self.place = Some(*last);
+        }
+        for &Place { at, key } in &due {
+            self.kv.remove(Space::Expiry, &expiry_key(at, key));
             let Some(stored) = raw(&self.kv, key)? else { continue };
             if stored.is_over(self.epoch, now) {
                 self.drop_record(key, &stored);
@@ -250,9 +257,10 @@ impl<K: Kv> Local<K> {
         Ok(due.len())
     }
 
-    /// Notes when to look at a record, never before the place that the looks have come to.
+    /// Notes when to look at a record, always behind the place that the looks have come to.
     fn note_expiry(&mut self, expires: u64, key: RecordKey) {
-        self.kv.put(Space::Expiry, &expiry_key(expires.max(self.swept), key), Bytes::new());
+        let soonest = self.place.as_ref().map_or(0, |place| place.at + 1);
+        self.kv.put(Space::Expiry, &expiry_key(expires.max(soonest), key), Bytes::new());
     }
 
     fn save_counts(&mut self, owner: &str) {

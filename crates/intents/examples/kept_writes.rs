@@ -1,6 +1,6 @@
 //! A plain axum service whose writes are kept while a flag is on, and applied when it is off.
 //!
-//! `cargo run -p sluicegate-intents --example axum`
+//! `cargo run -p sluicegate-intents --example kept_writes`
 
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! A plain axum service whose writes happen once per idempotency key.
 //!
 //! ```text
-//! cargo run -p sluicegate-idempotency --example axum
+//! cargo run -p sluicegate-idempotency --example keyed_writes
 //! curl -i -H 'Idempotency-Key: k-1' -d '{"text":"hello"}' http://127.0.0.1:3000/documents
 //! ```
 //!
