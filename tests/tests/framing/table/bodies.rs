@@ -192,7 +192,7 @@ fn chunks() -> Vec<Case> {
             "5\r\nhello\r\n0\r\nContent-Length: 77\r\nTransfer-Encoding: gzip\r\nHost: x\r\n\r\n",
             Expect::OneOf(&[BROKEN, BODY]),
         )
-        .never(&["77", "gzip", "host: x"]),
+        .never(&["content-length: 77", "gzip", "host: x"]),
         chunk(
             "trailers of 100 KiB",
             &format!("5\r\nhello\r\n0\r\nFoo: {}\r\n\r\n", "x".repeat(100 << 10)),
