@@ -1,20 +1,23 @@
 //! Allocations per request, and the size of its futures: the guards over a service that
-//! answers at once, then the whole path over a real connection to an upstream.
+//! answers at once, then admission by itself, then the whole path over a real connection to an
+//! upstream.
 //!
 //! Its allocator counts per thread, so what the upstream's thread does is not in it. It
 //! prints tables and measures no time.
 
-use std::{cell::Cell, net::SocketAddr, rc::Rc, thread};
+use std::{cell::Cell, hint::black_box, net::SocketAddr, rc::Rc, thread};
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::{body::Incoming, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
 use sluicegate::{gateway, ingress::Ingress};
 use sluicegate_benches::{
-    Failure, config,
+    Failure,
+    admission::{self, Asked, Layered},
+    config,
     stand::{Immediate, Requests, Stand, Weighing, alone, through},
     upstream,
 };
@@ -42,6 +45,7 @@ fn main() -> Result<(), Failure> {
     println!("| per request | allocations | bytes |");
     println!("|---|---|---|");
     in_process(&runtime)?;
+    admitted()?;
     let upstream = serve_upstream()?;
     client_alone(&runtime, upstream)?;
     let proxy = proxied(&runtime, upstream)?;
@@ -95,6 +99,27 @@ fn in_process(runtime: &LocalRuntime) -> Result<(), Failure> {
         row(name, &measure(|| made.into_iter().for_each(each)));
     }
     Ok(())
+}
+
+/// The layer of admission by itself, over the service that answers at once.
+fn admitted() -> Result<(), Failure> {
+    let (limited, unlimited) = (Layered::limited()?, Layered::unlimited()?);
+    let alone = |_: &Layered, request| admission::alone(request);
+    row_of_layer("admission: inner service alone", &limited, alone);
+    row_of_layer("admission: nothing is limited", &unlimited, Layered::through);
+    row_of_layer("admission: three buckets, two caps", &limited, Layered::through);
+    Ok(())
+}
+
+fn row_of_layer(name: &str, layered: &Layered, through: fn(&Layered, Asked) -> Option<StatusCode>) {
+    let requests = || (0..COUNT).map(|_| layered.request()).collect::<Vec<_>>();
+    let each = |request| {
+        black_box(through(layered, request));
+    };
+    // The tenant's cells are there by then.
+    requests().into_iter().for_each(each);
+    let made = requests();
+    row(name, &measure(|| made.into_iter().for_each(each)));
 }
 
 fn serve_upstream() -> Result<SocketAddr, Failure> {

@@ -49,7 +49,7 @@ pub fn start(pinned: &Path, folder: &Path, upstream: SocketAddr) -> Result<Nginx
 }
 
 /// It cannot be told to choose a port: one that was free a moment ago has to do.
-fn free_port() -> std::io::Result<SocketAddr> {
+pub(crate) fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 

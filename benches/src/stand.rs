@@ -31,6 +31,7 @@ use sluicegate::{
     own::Own,
     snapshot::{Homes, Snapshot},
 };
+use sluicegate_admission::{Admission, AdmissionLayer, AdmissionOptions, Admit};
 use sluicegate_classify::{Classify, ClassifyLayer};
 use sluicegate_config::{Source, parse};
 use sluicegate_core::{Chance, Clock, Refusal};
@@ -50,7 +51,8 @@ use tower_service::Service;
 use crate::Failure;
 
 /// The guards around `S`, as the gateway stacks them.
-pub type Guards<S> = Own<Classify<Replay<Freeze<IntentsQueue<Fence<S, LocalExec>>>>, Arc<ArcSwap<Snapshot>>>>;
+pub type Guards<S> =
+    Own<Classify<Replay<Freeze<IntentsQueue<Admit<Fence<S, LocalExec>>>>>, Arc<ArcSwap<Snapshot>>>>;
 
 /// A service that has its answer ready: 200 with the usual three fields and no body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,7 +113,9 @@ impl Stand {
         let fences = Fences::open(options, &mut registry);
         let options =
             sluicegate_intents::OpenOptions { store, clock: Clock::system(), chance, accept_loss: true };
+        let admission = AdmissionOptions { bodies: fences.budget().clone(), chance: Chance::seeded(3) };
         let homes = Homes {
+            admission: Admission::open(admission, &mut registry),
             upstreams: Arc::new(Upstreams::new(UpstreamMetrics::register(&mut registry), side.clone())),
             fences,
             intents: Intents::open(options, &mut registry),
@@ -139,9 +143,10 @@ impl Stand {
 
     /// The way in, with the guards around `inner`.
     pub fn ingress<S>(&self, inner: S) -> Ingress<Guards<S>> {
-        let Homes { fences, intents, metrics, .. } = &self.homes;
+        let Homes { fences, intents, admission, metrics, .. } = &self.homes;
         let fence = FenceLayer::new(fences.clone(), LocalExec).layer(inner);
-        let queue = IntentsLayer::new(intents.clone(), fences.budget().clone()).layer(fence);
+        let admit = AdmissionLayer::new(admission.clone()).layer(fence);
+        let queue = IntentsLayer::new(intents.clone(), fences.budget().clone()).layer(admit);
         let freeze = FreezeLayer::new(self.freezes.clone()).layer(queue);
         let replay = ReplayLayer::new(fences.clone()).layer(freeze);
         let classify = ClassifyLayer::new(self.snapshot.clone()).layer(replay);

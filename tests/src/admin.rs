@@ -81,6 +81,18 @@ impl Gateway {
             .collect()
     }
 
+    /// The values of a metric that counts: the labels as they stand, and the whole number.
+    pub async fn counts(&self, name: &str) -> Vec<(String, u64)> {
+        let values = self.metric(name).await.into_iter();
+        values.map(|(labels, value)| (labels, value.to_string().parse().expect("a whole number"))).collect()
+    }
+
+    /// All of them together whose labels contain `label`.
+    pub async fn count(&self, name: &str, label: &str) -> u64 {
+        let counts = self.counts(name).await;
+        counts.iter().filter(|(labels, _)| labels.contains(label)).map(|(_, count)| count).sum()
+    }
+
     /// The status of `/readyz`.
     pub async fn ready(&self) -> u16 {
         self.admin(Method::GET, "/readyz", "").await.status

@@ -106,6 +106,11 @@ impl<B> Gathered<B> {
         Gathering { body: Some((ahead, rest)), cap }
     }
 
+    /// Whether it has been read to its end.
+    pub const fn is_whole(&self) -> bool {
+        self.rest.is_none()
+    }
+
     /// The body, if it has been read to its end; else as it is.
     pub fn into_whole(self) -> Result<Whole, Self> {
         match (self.ahead, self.rest) {

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_core::text_form;
 
+pub use crate::cost::{CostInput, CostRule};
 use crate::path::normalise;
 
 /// Which requests a route takes.
@@ -220,7 +221,7 @@ text_form!(MethodInput, "^[A-Z!#$%&'*+.^_`|~0-9-]+$", "A method in capitals: GET
 pub struct TenantsInput {
     /// Where a request names its tenant.
     pub from: TenantSource,
-    /// Not available yet. Groups of tenants whose rates are multiplied.
+    /// Groups of tenants whose rates are multiplied, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<BTreeMap<String, TenantClassInput>>,
 }
@@ -239,11 +240,19 @@ pub enum TenantSource {
     Claim(String),
 }
 
-/// Not available yet. A group of tenants.
+/// Where a request names its lane.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneSource {
+    /// In this request header: `interactive` or `batch`.
+    Header(String),
+}
+
+/// A group of tenants.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantClassInput {
-    /// What its members' rates and bursts are multiplied by.
+    /// What its members' rates, bursts and budgets are multiplied by.
     pub multiplier: f64,
     /// The tenants in it.
     pub members: Vec<String>,

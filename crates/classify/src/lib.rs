@@ -1,4 +1,4 @@
-//! Route match, read or write, tenant: what a request is, settled once.
+//! Route match, read or write, tenant, lane, cost: what a request is, settled once.
 //!
 //! Every guard asks the same questions of a request: which route is it, may it change
 //! stored state, who is it for, how long may it take? This layer answers them once, from one
@@ -12,11 +12,13 @@
 //! 3. `access` is the route's, else by the method: GET, HEAD, OPTIONS and TRACE read, all
 //!    else writes;
 //! 4. the tenant is read from its header;
-//! 5. the deadline is the route's, or what the client's `X-Request-Deadline` or
+//! 5. the lane is the route's, else what a header says, else interactive; the cost is the
+//!    route's [`Cost`];
+//! 6. the deadline is the route's, or what the client's `X-Request-Deadline` or
 //!    `grpc-timeout` leaves if that is less;
-//! 6. method-override headers are stripped, unless the route allows them; then a request
+//! 7. method-override headers are stripped, unless the route allows them; then a request
 //!    that carries one counts as a write where the route does not say otherwise;
-//! 7. where the route speaks JSON-RPC, up to 64 KiB of a posted JSON body are read for the
+//! 8. where the route speaks JSON-RPC, up to 64 KiB of a posted JSON body are read for the
 //!    request's id, so that a refusal can carry it, and given back ([`PeekedBody`]).
 //!
 //! **Promise.** What was matched is what is forwarded. A request is judged by one snapshot,
@@ -54,7 +56,7 @@
 //! entry.access = Some(Access::Read); // a query, though it is posted
 //! entry.deadline = Some(Duration::from_millis(800));
 //! let ask = RouteMatch::path(Pattern::parse("/v1/retrieve")?).methods([Method::POST]);
-//! let rules = Rules { router: Router::new([(ask, Arc::new(entry))]), tenant: None };
+//! let rules = Rules { router: Router::new([(ask, Arc::new(entry))]), tenant: None, lane: None };
 //!
 //! let app = axum::Router::new().route("/v1/retrieve", post(retrieve));
 //! let app = (
@@ -74,8 +76,10 @@
 //! ```
 
 mod body;
+mod cost;
 mod deadline;
 pub mod input;
+mod lane;
 mod layer;
 pub mod path;
 pub mod pattern;
@@ -88,6 +92,7 @@ mod settle;
 mod tenant;
 
 pub use body::PeekedBody;
+pub use cost::Cost;
 pub use input::PatternError;
 pub use layer::ClassifyLayer;
 pub use pattern::Pattern;

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName};
-use sluicegate_core::{Access, Refusal, RoutePlan, Tenant};
+use sluicegate_core::{Access, Lane, Refusal, RoutePlan, Tenant};
 
-use crate::{router::Router, tenant::tenant};
+use crate::{cost::Cost, router::Router, tenant::tenant};
 
 /// What a request is judged by: the routes, and where its tenant stands.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Rules {
     pub router: Router<RouteEntry>,
     /// The header that names the tenant; `None` where there are no tenants.
     pub tenant: Option<HeaderName>,
+    /// The header that names the lane; `None` where the route alone tells.
+    pub lane: Option<HeaderName>,
 }
 
 impl Rules {
@@ -35,6 +37,10 @@ pub struct RouteEntry {
     pub plan: Arc<RoutePlan>,
     /// Whether its requests read or write; `None` leaves it to the method.
     pub access: Option<Access>,
+    /// The lane of its requests, whatever they say; `None` leaves it to them.
+    pub lane: Option<Lane>,
+    /// What its requests take from their buckets.
+    pub cost: Cost,
     /// How long the response head may take, counted from when the request's head was read.
     pub deadline: Option<Duration>,
     /// Set where the route speaks JSON-RPC: refusals are then worded for it.
@@ -47,7 +53,15 @@ impl RouteEntry {
     /// A route that goes by the method, without deadline, JSON-RPC or method override.
     #[must_use]
     pub const fn new(plan: Arc<RoutePlan>) -> Self {
-        Self { plan, access: None, deadline: None, rpc: None, allow_method_override: false }
+        Self {
+            plan,
+            access: None,
+            lane: None,
+            cost: Cost::ONE,
+            deadline: None,
+            rpc: None,
+            allow_method_override: false,
+        }
     }
 }
 

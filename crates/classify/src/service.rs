@@ -54,7 +54,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let facts = Facts::of(&parts.headers, &mut parts.extensions);
-        let settled = match settle(&self.table, &mut parts, &facts) {
+        let settled = match settle(&self.table, &mut parts, body.size_hint().exact(), &facts) {
             Ok(settled) => settled,
             Err(refusal) => return State::Refused { refusal: Some(refusal) }.into(),
         };

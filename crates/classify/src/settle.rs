@@ -1,10 +1,10 @@
 //! What a request is, from its head and the rules of one snapshot.
 
 use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
-use sluicegate_core::{Access, Classified, Code, Facts, Lane, Refusal};
+use sluicegate_core::{Access, Classified, Code, Facts, Refusal};
 
 use crate::{
-    deadline,
+    deadline, lane,
     path::{Flaw, canonical_target},
     rpc,
     rules::{RouteEntry, RpcForm, Rules, Table},
@@ -26,17 +26,29 @@ pub(crate) struct Settled {
 }
 
 /// Settles a request by its head, and brings that into the form in which it is forwarded.
-pub(crate) fn settle(table: &impl Table, parts: &mut Parts, facts: &Facts) -> Result<Settled, Refusal> {
+///
+/// `length` is the body's, where it is known.
+pub(crate) fn settle(
+    table: &impl Table,
+    parts: &mut Parts,
+    length: Option<u64>,
+    facts: &Facts,
+) -> Result<Settled, Refusal> {
     if let Some(target) = canonical_target(&parts.method, &parts.uri)? {
         let mut uri = std::mem::take(&mut parts.uri).into_parts();
         uri.path_and_query = Some(target);
         // Cannot fail: scheme and authority stood in a URI with a path before.
         parts.uri = Uri::from_parts(uri).map_err(|_| Flaw::NoPath)?;
     }
-    table.with(|rules| by_rules(rules, parts, facts))
+    table.with(|rules| by_rules(rules, parts, length, facts))
 }
 
-fn by_rules(rules: &Rules, parts: &mut Parts, facts: &Facts) -> Result<Settled, Refusal> {
+fn by_rules(
+    rules: &Rules,
+    parts: &mut Parts,
+    length: Option<u64>,
+    facts: &Facts,
+) -> Result<Settled, Refusal> {
     let path = parts.uri.path();
     let route = rules.router.find(&parts.method, path).ok_or_else(|| no_route(&parts.method, path))?;
     let tenant = rules.tenant(&parts.headers)?;
@@ -45,8 +57,8 @@ fn by_rules(rules: &Rules, parts: &mut Parts, facts: &Facts) -> Result<Settled, 
         access: access(route, &parts.method, &mut parts.headers),
         route: route.plan.clone(),
         tenant,
-        lane: Lane::Interactive,
-        cost: 1,
+        lane: lane::lane(route.lane, rules.lane.as_ref(), &parts.headers)?,
+        cost: route.cost.of(&parts.headers, length)?,
         // A time past the clock's end is no deadline.
         deadline: allowance.and_then(|allowance| facts.received().checked_add(allowance)),
         rpc: None,

@@ -74,7 +74,11 @@ fn rules(routes: impl IntoIterator<Item = (&'static str, RouteEntry)>) -> Arc<Ru
     let routes = routes
         .into_iter()
         .map(|(pattern, entry)| (RouteMatch::path(Pattern::parse(pattern).unwrap()), Arc::new(entry)));
-    Arc::new(Rules { router: Router::new(routes), tenant: Some(HeaderName::from_static("x-tenant-id")) })
+    Arc::new(Rules {
+        router: Router::new(routes),
+        tenant: Some(HeaderName::from_static("x-tenant-id")),
+        lane: None,
+    })
 }
 
 fn get(uri: &str) -> Request<Empty<Bytes>> {

@@ -5,6 +5,7 @@
 
 mod guards;
 mod later;
+mod limits;
 mod routes;
 mod upstreams;
 mod values;
@@ -59,6 +60,7 @@ pub(crate) fn check(document: &Document) -> Findings {
     routes::check(document, &mut found);
     freeze(document, &mut found);
     values::check(document, &mut found);
+    limits::check(document, &mut found);
     guards::check(document, &mut found);
     later::check(document, &mut found);
     found

@@ -16,6 +16,7 @@
 //! This crate keeps no metrics: how often a reload was taken or refused is counted where it
 //! is done.
 
+pub mod admitted;
 mod check;
 pub mod document;
 mod load;

@@ -35,7 +35,7 @@ const ADDED: &[(&str, &str)] = &[
     ("admn: { address: 127.0.0.1:9901 }", "g.yaml:13:1: admn: unknown key `admn`; did you mean `admin`?"),
     (
         "zzz: 1",
-        "g.yaml:13:1: zzz: unknown key `zzz`; the keys here are listen, admin, store, upstreams, tenants, limits, timeouts, retries, routes, rollouts, freeze, fences, intents, trusted_peers, max_connections, workers, shutdown, access_log, log",
+        "g.yaml:13:1: zzz: unknown key `zzz`; the keys here are listen, admin, store, upstreams, tenants, lanes, limits, timeouts, retries, routes, rollouts, freeze, fences, intents, trusted_peers, max_connections, workers, shutdown, access_log, log",
     ),
     (
         "admin: { adress: 127.0.0.1:9901 }",
@@ -82,6 +82,76 @@ const ADDED: &[(&str, &str)] = &[
     (
         "limits: { per: user }",
         "g.yaml:13:16: limits.per: unknown choice `user`; the choices here are route, tenant",
+    ),
+    (
+        "limits: { rps: 0 }",
+        "g.yaml:13:16: limits.rps: rps 0: a rate is a number above 0 and at most 1000000; leave it out for no limit",
+    ),
+    (
+        "limits: { rps: 5, burst: 0 }",
+        "g.yaml:13:26: limits.burst: burst 0: a bucket that holds nothing refuses everything; write 1 or more",
+    ),
+    (
+        "limits: { burst: 5 }",
+        "g.yaml:13:18: limits.burst: a burst without a rate says nothing; set `rps` too",
+    ),
+    (
+        "limits: { concurrent: 0 }",
+        "g.yaml:13:23: limits.concurrent: 0 would let nothing run; write 1 or more, or remove the key for no limit",
+    ),
+    (
+        "limits: { rps: 5, cost: 6 }",
+        "g.yaml:13:25: limits.cost: each request costs 6 and the bucket holds 5, so none would be let in; raise `burst` or lower `cost`",
+    ),
+    ("limits: { cost: 0 }", "g.yaml:13:17: limits.cost: 0 would let everything through; write 1 or more"),
+    (
+        "limits: { cost: much }",
+        "g.yaml:13:17: limits.cost: expected a whole number, or a rule such as { header: x-cost } or { per_bytes: 4KiB }, found the text `much`",
+    ),
+    (
+        "limits: { cost: { header: x cost } }",
+        "g.yaml:13:27: limits.cost.header: `x cost` is not the name of a header; write one such as x-cost",
+    ),
+    (
+        "limits: { cost: { per_bytes: 4KiB } }",
+        "g.yaml:13:30: limits.cost.per_bytes: a body of unknown length counts as one of `limits.max_body`, which is not set; set it",
+    ),
+    (
+        "limits: { cost: { tokens: 4 } }",
+        "g.yaml:13:19: limits.cost.tokens: unknown key `tokens`; the keys here are header, per_bytes",
+    ),
+    (
+        "limits: { shed: { queue_p95: 0s, error_rate: 2 } }",
+        "g.yaml:13:30: limits.shed.queue_p95: 0s would shed at the first wait; write a longer time",
+    ),
+    (
+        "limits: { budget: { tokens: 0, per: 1m } }",
+        "g.yaml:13:19: limits.budget: `tokens` is 0, so nothing would ever be let in; give the tokens of one `per`",
+    ),
+    (
+        "limits: { budget: { tokens: 100, per: 1m, default_max_tokens: 100 } }",
+        "g.yaml:13:19: limits.budget: `default_max_tokens` (100) is not below `burst` (100), so a request that names no maximum would never be let in; lower the one or raise the other",
+    ),
+    (
+        "limits: { global: { rps: -1 } }",
+        "g.yaml:13:19: limits.global: rps -1: a rate is a number above 0 and at most 1000000; leave it out for no limit",
+    ),
+    ("limits: { global: { burst: 1 } }", "g.yaml:13:19: limits.global: the key `rps` is missing here"),
+    (
+        "lanes: { from: { header: x lane }, batch: { rps: 0 } }",
+        "g.yaml:13:26: lanes.from.header: `x lane` is not the name of a header; write one such as x-lane\ng.yaml:13:43: lanes.batch: rps 0: a rate is a number above 0 and at most 1000000; leave it out for no limit",
+    ),
+    (
+        "lanes: { bulk: { rps: 1 } }",
+        "g.yaml:13:10: lanes.bulk: unknown key `bulk`; the keys here are from, interactive, batch",
+    ),
+    (
+        "tenants: { from: { header: x-tenant }, classes: { gold: { multiplier: 0, members: [a] } } }",
+        "g.yaml:13:71: tenants.classes.gold.multiplier: tenant class `gold`: multiplier 0 is not a number from 0.001 to 1000; use 1.0 for no change",
+    ),
+    (
+        "tenants: { from: { header: x-tenant }, classes: { a: { multiplier: 1, members: [x] }, b: { multiplier: 2, members: [x] } } }",
+        "g.yaml:13:117: tenants.classes.b.members[0]: `x` is in class `a` already; name each tenant once",
     ),
     (
         "timeouts: [header_read]",
@@ -207,8 +277,8 @@ const ADDED: &[(&str, &str)] = &[
         "g.yaml:13:111: freeze.windows[0].scope.upstreams[0]: there is no upstream `lab`; the upstreams are stable",
     ),
     (
-        "retries: { tries: 3 }",
-        "g.yaml:13:1: retries: `retries` is not available yet: this version does not do it; remove the key",
+        "retries: { tries: 0, base: 2s, cap: 1s, budget: 3 }",
+        "g.yaml:13:19: retries.tries: 0 tries cannot be made; write a number from 1 (nothing is sent again) to 10\ng.yaml:13:37: retries.cap: `1s` is shorter than `base`, 2s; make it as long at least\ng.yaml:13:49: retries.budget: 3 is not a share of requests; write a number from 0 to 1, such as 0.2",
     ),
     ("retries: { tires: 3 }", "g.yaml:13:12: retries.tires: unknown key `tires`; did you mean `tries`?"),
     ("rollouts: { r: { active: stable } }", "g.yaml:13:16: rollouts.r: the key `candidate` is missing here"),
@@ -333,8 +403,8 @@ const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (
         "    endpoints:",
-        "    ejection: { base: 10s, max: 5s }\n    endpoints:",
-        "g.yaml:5:33: upstreams.stable.ejection.max: `5s` is shorter than `base`, 10s; make it as long at least",
+        "    breaker: { ratio: 2, minimum: 0, base: 10s, max: 5s, probes: 0 }\n    concurrent: 0\n    endpoints:",
+        "g.yaml:5:23: upstreams.stable.breaker.ratio: 2 is not a share of failures; write a number above 0 and up to 1, such as 0.5\ng.yaml:5:35: upstreams.stable.breaker.minimum: a share of no answers says nothing; write a number from 1 on, such as 20\ng.yaml:5:54: upstreams.stable.breaker.max: `5s` is shorter than `base`, 10s; make it as long at least\ng.yaml:5:66: upstreams.stable.breaker.probes: without a probe it is never used again; write a number from 1 on, such as 3\ng.yaml:6:17: upstreams.stable.concurrent: 0 would let nothing run; write 1 or more, or remove the key for no limit",
     ),
     (
         "    endpoints:",
@@ -451,6 +521,11 @@ const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (
         "    upstream: stable\n",
+        "    upstream: stable\n    lane: bulk\n    limits: { rps: 1e9, concurrent: 0 }\n",
+        "g.yaml:10:11: routes[0].lane: unknown choice `bulk`; the choices here are interactive, batch",
+    ),
+    (
+        "    upstream: stable\n",
         "    upstream: stable\n    limits: { deadline: 0s }\n",
         "g.yaml:10:25: routes[0].limits.deadline: 0s would end everything at once; write a longer time",
     ),
@@ -544,7 +619,7 @@ routes:
   - { name: one, match: { path: /x }, upstream: stable }
   - { name: one, match: { path: /x }, upstream: a b }
 timeouts: { connect: 0s }
-retries: {}
+retries: { tries: 0 }
 ";
     assert_eq!(
         told(values),
@@ -557,6 +632,6 @@ g.yaml:6:49: routes[0].upstream: there is no upstream `stable`; the upstreams ar
 g.yaml:7:13: routes[1].name: `one` is already the name of routes[0]; give each route its own
 g.yaml:7:25: routes[1].match: route `one` can never match: everything it takes goes to `one`, routes[0], before it; put it first, or remove it
 g.yaml:8:22: timeouts.connect: 0s would end everything at once; write a longer time
-g.yaml:9:1: retries: `retries` is not available yet: this version does not do it; remove the key"
+g.yaml:9:19: retries.tries: 0 tries cannot be made; write a number from 1 (nothing is sent again) to 10"
     );
 }

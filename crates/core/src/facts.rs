@@ -56,7 +56,10 @@ impl Access {
 }
 
 /// Who a request competes with: people who wait, or jobs that do not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Lane {
     /// Somebody waits for the answer.
     #[default]
@@ -95,7 +98,7 @@ pub struct Classified {
     pub tenant: Option<Tenant>,
     /// Who it competes with.
     pub lane: Lane,
-    /// What it takes from a bucket.
+    /// What it takes from each bucket; 0 for what pays otherwise and takes nothing.
     pub cost: u32,
     /// When its response head must have come.
     pub deadline: Option<Instant>,
@@ -252,6 +255,12 @@ impl Facts {
     /// handed over by [`Facts::keep`].
     pub fn outlive(&self) {
         self.0.outliving.begin();
+    }
+
+    /// Whether the exchange goes on to its end without the layers further out.
+    #[must_use]
+    pub fn outlives(&self) -> bool {
+        self.0.outliving.is_on()
     }
 
     /// Hands over a guard whose layer is being dropped: it is held until the exchange is over,

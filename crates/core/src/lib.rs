@@ -2,9 +2,9 @@
 //!
 //! A guard knows nothing of its neighbours. What two of them must agree on stands here and
 //! nowhere else: what is known of a request ([`facts`]), what a route is set up to do
-//! ([`plan`]), how an attempt ended ([`outcome`]), how the gateway says no ([`refusal`]),
-//! a value that is replaced while it is read ([`live`]), and where time and chance come
-//! from ([`clock`], [`chance`]).
+//! ([`plan`]), how an attempt ended ([`outcome`]), whether a write may be sent again
+//! ([`repeat`]), how the gateway says no ([`refusal`]), a value that is replaced while it is
+//! read ([`live`]), and where time and chance come from ([`clock`], [`chance`]).
 
 pub mod chance;
 pub mod clock;
@@ -14,6 +14,7 @@ pub mod outcome;
 mod outlive;
 pub mod plan;
 pub mod refusal;
+pub mod repeat;
 pub mod respond;
 mod text_form;
 pub mod units;
@@ -25,6 +26,7 @@ pub use live::Live;
 pub use outcome::{Attempt, Outcome};
 pub use plan::{Deferral, RoutePlan};
 pub use refusal::{Code, Refusal};
+pub use repeat::Repeat;
 pub use respond::RespondLayer;
 
 /// An error of a type that the caller does not need to know.

@@ -26,6 +26,10 @@ impl Outliving {
         self.0.lock().get_or_insert_default();
     }
 
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     pub(crate) fn keep(&self, guard: impl Send + 'static) {
         let mut outliving = self.0.lock();
         if let Some(kept) = outliving.as_mut() {
@@ -66,10 +70,13 @@ mod tests {
         let dropped = Arc::new(AtomicUsize::new(0));
         exchange.keep(Guard(dropped.clone()));
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
+        assert!(!exchange.is_on());
         exchange.begin();
+        assert!(exchange.is_on());
         exchange.keep(Guard(dropped.clone()));
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
         exchange.end();
+        assert!(!exchange.is_on());
         assert_eq!(dropped.load(Ordering::Relaxed), 2);
         exchange.keep(Guard(dropped.clone()));
         assert_eq!(dropped.load(Ordering::Relaxed), 3);

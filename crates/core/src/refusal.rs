@@ -119,10 +119,12 @@ impl Refusal {
         self
     }
 
-    /// When a retry is worth it. Sent in whole seconds, rounded up, never below 1.
+    /// When a retry is worth it. `Retry-After` says it in whole seconds, rounded up and never
+    /// below 1; what is in milliseconds (`retry_after_ms`, `grpc-retry-pushback-ms`) says it
+    /// exactly, rounded up.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
-        self.0.retry_after = Some(after.max(Duration::from_secs(1)));
+        self.0.retry_after = Some(after);
         self
     }
 
@@ -231,11 +233,11 @@ impl Refusal {
 }
 
 fn whole_seconds(after: Duration) -> u64 {
-    after.as_secs() + u64::from(after.subsec_nanos() > 0)
+    after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1)
 }
 
 fn millis(after: Duration) -> u64 {
-    u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1)
 }
 
 /// `grpc-message` is percent-encoded: all but printable ASCII, and the percent sign

@@ -135,7 +135,8 @@ where
         access: Access::Write,
         tenant: tenant.as_ref().and_then(Tenant::from_header),
         lane: Lane::Batch,
-        cost: 1,
+        // It pays by the backfill's rate.
+        cost: 0,
         deadline: entry.deadline.map(|limit| facts.received() + limit),
         rpc: None,
     });

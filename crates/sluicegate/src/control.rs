@@ -282,6 +282,7 @@ impl Control {
         parts.homes.fences.apply(&built.fences);
         let keeping = &mut built.snapshot.keeping;
         parts.homes.intents.apply(keeping.settings.clone(), std::mem::take(&mut keeping.routes));
+        parts.homes.admission.apply(&built.snapshot.admissions);
         parts.snapshot.store(Arc::new(built.snapshot));
         parts.server.commit(built.listeners, connections(&document));
         let mut state = self.state.lock();

@@ -8,8 +8,9 @@
 //! 4. replay: reads the idempotency key; answers what is known, waits for what runs
 //! 5. freeze: refuses writes while one is on, or marks them; counts those it lets through
 //! 6. intents: keeps the writes that are marked, and those that belong behind them
-//! 7. fence: begins the key on record, now that the request will really go out
-//! 8. upstream: the pooled connection
+//! 7. admission: token buckets and budgets, the queue, permits
+//! 8. fence: begins the key on record, now that the request will really go out
+//! 9. upstream: retries, breakers, the pooled connection
 //!
 //! One such stack is built per worker, on the worker, and never again: what changes is the
 //! snapshot it reads. What extensions a request carries, beside [`sluicegate_core::Facts`]:
@@ -18,6 +19,7 @@
 //! |---|---|---|
 //! | [`Keyed`](sluicegate_store::keyed::Keyed) | replay | intents, fence |
 //! | [`Backfill`](sluicegate_store::Backfill) | the backfill of the intents | intents, fence |
+//! | [`Repeat`](sluicegate_core::Repeat) | fence | upstream |
 
 use std::{
     io,
@@ -32,6 +34,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use sluicegate_admin::{Admin, AdminParts, Audit, Readiness, Token};
+use sluicegate_admission::{Admission, AdmissionLayer, AdmissionOptions, Admit};
 use sluicegate_body::{Gathered, Inbound};
 use sluicegate_classify::{Classify, ClassifyLayer, PeekedBody};
 use sluicegate_config::{
@@ -61,7 +64,7 @@ use crate::{
     logging::LogSwitch,
     metrics::RequestMetrics,
     own::Own,
-    sections::{Endpoints, Listeners},
+    sections::{AdmissionSection, Endpoints, Listeners},
     snapshot::{Homes, Snapshot},
     store_sections::{FencesSection, IntentsSection, StoreSection},
 };
@@ -69,7 +72,7 @@ use crate::{
 /// The body as the upstream layer gets it.
 type Body = Gathered<PeekedBody<Inbound<Incoming>>>;
 /// The stack from the freeze on: where the backfill's requests come in.
-type Below = Freeze<IntentsQueue<Fence<Proxy<Body>, LocalExec>>>;
+type Below = Freeze<IntentsQueue<Admit<Fence<Proxy<Body>, LocalExec>>>>;
 /// The stack below the ingress.
 pub type Stack = Own<Classify<Replay<Below>, Arc<ArcSwap<Snapshot>>>>;
 
@@ -140,7 +143,8 @@ impl Gateway {
         )?;
         let store = open_store(&document.store, folder.as_deref(), &clock, &side)?;
         let homes = open_homes(&store, &clock, &side, &mut metrics);
-        let (fences, intents) = (homes.fences.clone(), homes.intents.clone());
+        let (fences, intents, admission) =
+            (homes.fences.clone(), homes.intents.clone(), homes.admission.clone());
         let empty = Snapshot::empty(&homes.upstreams);
         let snapshot = Arc::new(ArcSwap::from_pointee(empty));
         let readiness = Arc::new(Readiness::default());
@@ -183,6 +187,7 @@ impl Gateway {
             sections: vec![
                 Arc::new(Listeners(Arc::downgrade(&server))),
                 Arc::new(Endpoints(snapshot)),
+                Arc::new(AdmissionSection(admission.clone())),
                 Arc::new(StoreSection(store.clone())),
                 Arc::new(FencesSection(fences.clone())),
                 Arc::new(IntentsSection(intents.clone())),
@@ -196,6 +201,7 @@ impl Gateway {
         control.start(loaded)?;
         side.spawn(freezes.run());
         side.spawn(fences.run());
+        side.spawn(admission.run());
         side.spawn(intents.run(ByFreezes(freezes), ByWorkers(workers_of_intents)));
         side.spawn(tell_health(store, readiness.clone()));
         readiness.set_serving();
@@ -307,9 +313,12 @@ fn open_homes(store: &Store, clock: &Clock, side: &Handle, metrics: &mut Registr
         chance,
         accept_loss: false,
     };
+    let fences = Fences::open(fences, metrics);
+    let admission = AdmissionOptions { bodies: fences.budget().clone(), chance: Chance::from_system() };
     Homes {
         upstreams: Arc::new(Upstreams::new(UpstreamMetrics::register(metrics), side.clone())),
-        fences: Fences::open(fences, metrics),
+        fences,
+        admission: Admission::open(admission, metrics),
         intents: Intents::open(intents, metrics),
         metrics: RequestMetrics::register(metrics),
     }
@@ -339,7 +348,8 @@ fn ingress(
 ) -> Ingress<Stack> {
     let proxy = Proxy::new(Chance::from_system());
     let fence = FenceLayer::new(homes.fences.clone(), LocalExec).layer(proxy);
-    let queue = IntentsLayer::new(homes.intents.clone(), homes.fences.budget().clone()).layer(fence);
+    let admit = AdmissionLayer::new(homes.admission.clone()).layer(fence);
+    let queue = IntentsLayer::new(homes.intents.clone(), homes.fences.budget().clone()).layer(admit);
     let below: Below = FreezeLayer::new(freezes.clone()).layer(queue);
     workers.join(below.clone(), snapshot.clone());
     let replay = ReplayLayer::new(homes.fences.clone()).layer(below);

@@ -9,6 +9,7 @@ use std::{
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use sluicegate_admin::StatusSection;
+use sluicegate_admission::Admission;
 use sluicegate_server::Server;
 
 use crate::snapshot::Snapshot;
@@ -30,6 +31,19 @@ impl StatusSection for Listeners {
             json!({ "configured": bound.configured, "address": bound.address.to_string(), "tls": bound.tls })
         });
         Box::pin(ready(shown.collect()))
+    }
+}
+
+/// Buckets, queues and caps.
+pub(crate) struct AdmissionSection(pub(crate) Admission);
+
+impl StatusSection for AdmissionSection {
+    fn name(&self) -> &'static str {
+        "admission"
+    }
+
+    fn status(&self) -> Shown<'_> {
+        Box::pin(ready(json!(self.0.status())))
     }
 }
 

@@ -7,19 +7,21 @@
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
+use sluicegate_admission::{Admission, AdmissionPlan, SharedBuckets};
 use sluicegate_body::BodyLimits;
 use sluicegate_classify::{Pattern, RouteEntry, RouteMatch, Router, RpcForm, Rules, input::TenantSource};
 use sluicegate_config::{
     Loaded, Problem, Rejected,
-    document::{Document, RefusalForm, RouteInput, UpstreamRef, WhenFrozen},
+    admitted::{route_limits, shared_limits},
+    document::{Document, RefusalForm, RouteInput, WhenFrozen},
     problem_at,
 };
 use sluicegate_core::{Deferral, Refusal, RoutePlan, Tenant};
 use sluicegate_idempotency::{Fences, UpstreamPromises};
 use sluicegate_intents::{Intents, IntentsSettings, RouteRules};
 use sluicegate_upstream::{
-    Prepared, RouteTimeouts, Upstream, UpstreamPlan, UpstreamSettings, Upstreams, forward::TrustedPeers,
-    input::UpstreamInput,
+    Prepared, Retries, RouteTimeouts, Upstream, UpstreamPlan, UpstreamSettings, Upstreams,
+    forward::TrustedPeers, input::UpstreamInput,
 };
 
 use crate::{access_log::AccessLog, metrics::RequestMetrics};
@@ -33,6 +35,8 @@ pub struct Snapshot {
     pub(crate) upstreams: Prepared,
     by_name: HashMap<Box<str>, Arc<RouteEntry>>,
     pub(crate) keeping: Keeping,
+    /// What routes admit: it holds when the snapshot is taken.
+    pub(crate) admissions: Vec<AdmissionPlan>,
 }
 
 /// The homes that route plans hold parts of. They outlive every snapshot.
@@ -44,6 +48,8 @@ pub struct Homes {
     pub fences: Fences,
     /// The writes that are kept for later.
     pub intents: Intents,
+    /// Buckets, queues and token budgets.
+    pub admission: Admission,
     /// What is counted of requests.
     pub metrics: RequestMetrics,
 }
@@ -65,12 +71,13 @@ impl Snapshot {
     /// One that serves nothing: what stands before the first document is taken.
     pub(crate) fn empty(upstreams: &Upstreams) -> Self {
         Self {
-            rules: Rules { router: Router::new([]), tenant: None },
+            rules: Rules { router: Router::new([]), tenant: None, lane: None },
             trusted_peers: TrustedPeers::default(),
             access_log: None,
             upstreams: upstreams.prepare(Vec::new()),
             by_name: HashMap::new(),
             keeping: Keeping::default(),
+            admissions: Vec::new(),
         }
     }
 
@@ -85,9 +92,11 @@ impl Snapshot {
     }
 
     /// A snapshot of `loaded` without an access log, for benches and tests of the stack: its
-    /// upstreams are not probed.
+    /// limits hold from now on, its upstreams are not probed.
     pub fn detached(loaded: &Loaded, homes: &Homes) -> Result<Self, Rejected> {
-        Self::build(loaded, homes, None)
+        let snapshot = Self::build(loaded, homes, None)?;
+        homes.admission.apply(&snapshot.admissions);
+        Ok(snapshot)
     }
 
     /// Builds a snapshot from a checked document; asks the resolver and reads files, and
@@ -100,17 +109,28 @@ impl Snapshot {
         let document = &*loaded.document;
         let prepared = homes.upstreams.prepare(upstream_settings(loaded)?);
         let mut problems = Vec::new();
-        let tenant = tenant_header(loaded).map_err(|problem| problems.push(problem)).ok().flatten();
+        let mut header = |path: &str, name: Option<&str>| {
+            header_name(loaded, path, name).map_err(|problem| problems.push(problem)).ok().flatten()
+        };
+        let tenant = header("tenants.from.header", tenant_header(document));
+        let lane = header("lanes.from.header", document.lanes.as_ref().and_then(|lanes| lanes.header()));
+        let shared = shared_limits(document).map_err(|faults| rejected(loaded, faults))?;
+        let shared = homes.admission.shared(&shared);
+        let retries = retries(loaded)?;
         let mut keeping = Keeping { settings: intents(loaded, tenant.as_ref())?, routes: Vec::new() };
-        let (mut routes, mut by_name) = (Vec::new(), HashMap::new());
+        let mut making =
+            Making { document, homes, upstreams: &prepared, keeping: &mut keeping, shared, retries };
+        let (mut routes, mut by_name, mut admissions) = (Vec::new(), HashMap::new(), Vec::new());
         for (at, route) in document.routes.iter().enumerate() {
-            match self::route(document, route, &prepared, homes, &mut keeping) {
+            match making.route(at) {
                 Ok(entry) => {
+                    admissions.extend(entry.1.plan.part::<AdmissionPlan>().cloned());
                     by_name.insert(route.name.as_str().into(), entry.1.clone());
                     routes.push(entry);
                 }
-                Err((path, message)) => {
-                    problems.push(problem_at(loaded, &format!("routes[{at}].{path}"), message));
+                Err(faults) => {
+                    problems
+                        .extend(faults.into_iter().map(|(path, message)| problem_at(loaded, &path, message)));
                 }
             }
         }
@@ -118,12 +138,13 @@ impl Snapshot {
             return Err(Rejected { problems });
         }
         Ok(Self {
-            rules: Rules { router: Router::new(routes), tenant },
+            rules: Rules { router: Router::new(routes), tenant, lane },
             trusted_peers: TrustedPeers::new(document.trusted_peers.iter().map(|peer| peer.0).collect()),
             access_log,
             upstreams: prepared,
             by_name,
             keeping,
+            admissions,
         })
     }
 }
@@ -157,55 +178,112 @@ fn upstream_settings(loaded: &Loaded) -> Result<Vec<UpstreamSettings>, Rejected>
     if problems.is_empty() { Ok(settings) } else { Err(Rejected { problems }) }
 }
 
-fn tenant_header(loaded: &Loaded) -> Result<Option<HeaderName>, Problem> {
-    let Some(tenants) = &loaded.document.tenants else { return Ok(None) };
-    let TenantSource::Header(name) = &tenants.from else { return Ok(None) };
+/// Findings by their paths, with their places in the text.
+fn rejected(loaded: &Loaded, faults: Faults) -> Rejected {
+    let at = |(path, message): (String, String)| problem_at(loaded, &path, message);
+    Rejected { problems: faults.into_iter().map(at).collect() }
+}
+
+fn retries(loaded: &Loaded) -> Result<Retries, Rejected> {
+    let Some(input) = &loaded.document.retries else { return Ok(Retries::OFF) };
+    Retries::check(input).map_err(|errors| {
+        let faults = errors.into_iter().map(|error| (format!("retries.{}", error.path), error.message));
+        rejected(loaded, faults.collect())
+    })
+}
+
+fn tenant_header(document: &Document) -> Option<&str> {
+    match &document.tenants.as_ref()?.from {
+        TenantSource::Header(name) => Some(name),
+        _ => None,
+    }
+}
+
+fn header_name(loaded: &Loaded, path: &str, name: Option<&str>) -> Result<Option<HeaderName>, Problem> {
+    let Some(name) = name else { return Ok(None) };
     HeaderName::from_bytes(name.as_bytes()).map(Some).map_err(|_| {
-        problem_at(
-            loaded,
-            "tenants.from.header",
-            format!("`{name}` is not a header name; write one such as x-tenant-id"),
-        )
+        problem_at(loaded, path, format!("`{name}` is not a header name; write one such as x-tenant-id"))
     })
 }
 
 type Entry = (RouteMatch, Arc<RouteEntry>);
+/// Paths and what is wrong there.
+type Faults = Vec<(String, String)>;
 
-fn route(
-    document: &Document,
-    input: &RouteInput,
-    upstreams: &Prepared,
-    homes: &Homes,
-    keeping: &mut Keeping,
-) -> Result<Entry, (String, String)> {
-    let mut matching = RouteMatch::path(Pattern::new(&input.r#match.path));
-    if let Some(methods) = &input.r#match.methods {
-        matching = matching.methods(methods.iter().map(|method| method.0.clone()));
+/// What all routes of a document are made from.
+struct Making<'a> {
+    document: &'a Document,
+    homes: &'a Homes,
+    upstreams: &'a Prepared,
+    keeping: &'a mut Keeping,
+    shared: SharedBuckets,
+    retries: Retries,
+}
+
+impl Making<'_> {
+    /// The route at this place of the document.
+    fn route(&mut self, at: usize) -> Result<Entry, Faults> {
+        let (document, homes) = (self.document, self.homes);
+        let Some(input) = document.routes.get(at) else { return Err(Faults::new()) };
+        let wrong = |key: &str, message: String| vec![(format!("routes[{at}].{key}"), message)];
+        let mut matching = RouteMatch::path(Pattern::new(&input.r#match.path));
+        if let Some(methods) = &input.r#match.methods {
+            matching = matching.methods(methods.iter().map(|method| method.0.clone()));
+        }
+        let Some(name) = input.upstream_name() else {
+            return Err(wrong("upstream", "rollouts are not available yet".to_owned()));
+        };
+        let (Some(upstream), Some(settings)) = (self.upstreams.get(name), document.upstreams.get(name))
+        else {
+            return Err(wrong("upstream", format!("there is no upstream `{name}`")));
+        };
+        let plan = RoutePlan::new(input.name.as_str(), name)
+            .with(self.proxy(input, settings, upstream))
+            .with(body_limits(document, input, settings))
+            .with(homes.metrics.route(&input.name));
+        let plan = fenced(plan, input, settings, homes, self.keeping)
+            .map_err(|(path, message)| wrong(&path, message))?;
+        let (limits, cost) = route_limits(document, at)?;
+        let admission = homes
+            .admission
+            .plan(&input.name, (name, settings.concurrent), &limits, &self.shared)
+            .map_err(|error| wrong("limits", format!("with the classes of tenants: {error}")))?;
+        let plan = match admission {
+            Some(admission) => plan.with(admission),
+            None => plan,
+        };
+        let rpc = match input.refusal {
+            RefusalForm::Http => None,
+            RefusalForm::JsonRpc => Some(RpcForm { always_ok: false }),
+            RefusalForm::Rpc => Some(RpcForm { always_ok: true }),
+        };
+        let entry = RouteEntry {
+            access: input.access,
+            lane: input.lane,
+            cost,
+            deadline: Some(deadline(document, input)),
+            rpc,
+            allow_method_override: input.allow_method_override,
+            ..RouteEntry::new(Arc::new(plan))
+        };
+        Ok((matching, Arc::new(entry)))
     }
-    let UpstreamRef::Named(name) = &input.upstream else {
-        return Err(("upstream".to_owned(), "rollouts are not available yet".to_owned()));
-    };
-    let (Some(upstream), Some(settings)) = (upstreams.get(name), document.upstreams.get(name)) else {
-        return Err(("upstream".to_owned(), format!("there is no upstream `{name}`")));
-    };
-    let plan = RoutePlan::new(input.name.as_str(), name.as_str())
-        .with(proxy(document, input, settings, upstream))
-        .with(body_limits(document, input, settings))
-        .with(homes.metrics.route(&input.name));
-    let plan = fenced(plan, input, settings, homes, keeping)?;
-    let rpc = match input.refusal {
-        RefusalForm::Http => None,
-        RefusalForm::JsonRpc => Some(RpcForm { always_ok: false }),
-        RefusalForm::Rpc => Some(RpcForm { always_ok: true }),
-    };
-    let entry = RouteEntry {
-        access: input.access,
-        deadline: Some(input.limits.deadline.unwrap_or(document.limits.deadline).0),
-        rpc,
-        allow_method_override: input.allow_method_override,
-        ..RouteEntry::new(Arc::new(plan))
-    };
-    Ok((matching, Arc::new(entry)))
+
+    fn proxy(&self, route: &RouteInput, upstream: &UpstreamInput, pool: &Arc<Upstream>) -> UpstreamPlan {
+        let (top, own, its) = (&self.document.timeouts, &route.timeouts, &upstream.timeouts);
+        let timeouts = RouteTimeouts {
+            connect: its.connect.unwrap_or(top.connect).0,
+            per_try: own.per_try.or(its.per_try).or(top.per_try).map(|limit| limit.0),
+            deadline: deadline(self.document, route),
+            stream_idle: own.stream_idle.or(its.stream_idle).unwrap_or(top.stream_idle).0,
+        };
+        let (upstream, retries) = (pool.clone(), self.retries);
+        UpstreamPlan { upstream, timeouts, retries, preserve_host: route.preserve_host }
+    }
+}
+
+fn deadline(document: &Document, route: &RouteInput) -> Duration {
+    route.limits.deadline.unwrap_or(document.limits.deadline).0
 }
 
 /// Adds what a route needs for its keys, and for keeping its writes.
@@ -239,21 +317,6 @@ fn fenced(
         }
     };
     Ok(plan.with(fences))
-}
-
-fn proxy(
-    document: &Document,
-    route: &RouteInput,
-    upstream: &UpstreamInput,
-    pool: &Arc<Upstream>,
-) -> UpstreamPlan {
-    let (top, own, its) = (&document.timeouts, &route.timeouts, &upstream.timeouts);
-    let timeouts = RouteTimeouts {
-        connect: its.connect.unwrap_or(top.connect).0,
-        per_try: own.per_try.or(its.per_try).or(top.per_try).map(|limit| limit.0),
-        stream_idle: own.stream_idle.or(its.stream_idle).unwrap_or(top.stream_idle).0,
-    };
-    UpstreamPlan { upstream: pool.clone(), timeouts, preserve_host: route.preserve_host }
 }
 
 fn body_limits(document: &Document, route: &RouteInput, upstream: &UpstreamInput) -> BodyLimits {

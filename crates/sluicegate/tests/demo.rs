@@ -136,6 +136,7 @@ fn curl_to_file(command: &str) -> std::fs::File {
 fn curl(command: &str) -> String {
     let mut words = words(command).into_iter().skip(1);
     let (mut method, mut url, mut body, mut headers, mut head) = (None, None, None, Vec::new(), false);
+    let mut status_alone = false;
     while let Some(word) = words.next() {
         let mut value = || words.next().expect("an option has its value");
         match word.as_str() {
@@ -145,6 +146,11 @@ fn curl(command: &str) -> String {
                 assert_eq!(value(), r"\n");
                 head = true;
             }
+            "-o" => assert_eq!(value(), "/dev/null"),
+            "-w" => {
+                assert_eq!(value(), r"%{http_code}\n");
+                status_alone = true;
+            }
             "-X" => method = Some(value()),
             "-H" => headers.push(value()),
             "-d" => body = Some(value()),
@@ -153,27 +159,42 @@ fn curl(command: &str) -> String {
         }
     }
     let usual = if body.is_some() { "POST" } else { "GET" };
-    let mut request =
-        http::Request::builder().method(method.as_deref().unwrap_or(usual)).uri(url.expect("an address"));
-    for header in headers {
-        let (name, value) = header.split_once(": ").expect("a header has a value");
-        request = request.header(name, value);
-    }
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
         .timeout_global(Some(LIMIT))
         .build()
         .into();
-    let mut answer = agent.run(request.body(body.unwrap_or_default()).unwrap()).unwrap();
     let mut printed = String::new();
-    if head {
-        printed = format!("HTTP/1.1 {}\n", answer.status());
-        for (name, value) in answer.headers() {
-            printed += &[name.as_str(), ": ", value.to_str().unwrap(), "\n"].concat();
+    for url in globbed(&url.expect("an address")) {
+        let mut request = http::Request::builder().method(method.as_deref().unwrap_or(usual)).uri(url);
+        for header in &headers {
+            let (name, value) = header.split_once(": ").expect("a header has a value");
+            request = request.header(name, value);
         }
+        let mut answer = agent.run(request.body(body.clone().unwrap_or_default()).unwrap()).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        if status_alone {
+            printed += &[answer.status().as_str(), "\n"].concat();
+            continue;
+        }
+        if head {
+            printed += &["HTTP/1.1 ", &answer.status().to_string(), "\n"].concat();
+            for (name, value) in answer.headers() {
+                printed += &[name.as_str(), ": ", value.to_str().unwrap(), "\n"].concat();
+            }
+        }
+        printed += &text;
+        printed.push('\n');
     }
-    printed + &answer.body_mut().read_to_string().unwrap()
+    printed
+}
+
+/// The addresses that curl makes of one with `[1-n]` in it.
+fn globbed(url: &str) -> Vec<String> {
+    let Some((before, range)) = url.split_once("[1-") else { return vec![url.to_owned()] };
+    let (last, after) = range.split_once(']').expect("a range ends");
+    (1..=last.parse::<u32>().unwrap()).map(|number| format!("{before}{number}{after}")).collect()
 }
 
 /// The words of a command as a shell reads them, as far as the tour needs it.
@@ -196,6 +217,12 @@ fn each_command_of_the_tour_does_what_it_says() {
     assert!(run(&demo.next("curl")).contains(r#""hits":[{"id":"#));
     let answer = run(&demo.next("curl -sN"));
     assert!(answer.contains("event: token\n") && answer.contains("event: done\n"), "{answer}");
+    let codes = run(&demo.next("curl -s -H 'x-tenant-id: trial'"));
+    assert!(codes.contains(" 200\n") && codes.contains(" 429\n"), "{codes}");
+    let paced = run(&demo.next("curl -siw")).to_lowercase();
+    for told in ["\nretry-after: 1", "\nratelimit: \"tenant\";r=0;t=1", r#""code":"rate_limited""#] {
+        assert!(paced.contains(told), "{paced}");
+    }
     let upserted = run(&demo.next("curl -sw"));
     assert!(upserted.contains(r#""result":"created""#), "{upserted}");
 

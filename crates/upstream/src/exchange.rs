@@ -8,13 +8,15 @@
 //!   reads and its body is still at hand; a write never is. A write therefore takes a pooled
 //!   connection only after the worker has read its sockets once more: one that the upstream
 //!   has closed by then is not used.
-//! - The request's deadline bounds the time until the response head; it never cuts a body.
+//! - What failed otherwise is sent again where [`retry`](crate::retry) says so.
+//! - The request's deadline bounds the time until the response head, all tries and the pauses
+//!   between them included; it never cuts a body.
 //! - The request's [`Attempt`](sluicegate_core::Attempt) is moved forward before the fact:
 //!   `sent` before the first byte can leave, so that whoever asks in between is told
 //!   "unknown" and never "not applied".
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -23,31 +25,33 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
-use hyper::body::Incoming;
 use sluicegate_body::{Gate, LazyTimer, Outbound};
-use sluicegate_core::{Access, Chance, Code, Facts, Refusal};
+use sluicegate_core::{Access, Chance, Code, Facts, Refusal, Repeat};
 use tokio::time::Instant;
 use tower_service::Service;
 
+use self::{
+    again::give_up,
+    attempt::{Answered, Failed},
+};
 use crate::{
     RequestBody,
     body::ResponseBody,
-    endpoint::Endpoint,
-    failure::{Failure, refusal},
+    failure::refusal,
     forward::clean_response,
-    head::{address, check_length, expects_continue},
+    head::{check_length, expects_continue},
     plan::UpstreamPlan,
-    pool::{Lease, Pools, Sender},
-    send::{Handed, Sent, dispatch, in_time},
+    pool::{Pools, Sender},
+    retry::policy::Safe,
     spare::Spare,
     way::Way,
 };
 
+mod again;
+mod attempt;
+
 /// A read's body is kept for a second sending up to this many bytes.
 const KEEP: usize = 64 * 1024;
-/// Times a request is handed to a connection. An upstream that accepts and closes at once
-/// would otherwise be asked in a tight loop until the deadline.
-const SEND_TRIES: usize = 3;
 
 /// The innermost service of a worker: sends requests to upstreams over its own connections.
 #[derive(Debug)]
@@ -96,25 +100,14 @@ struct Exchange<B> {
     facts: Facts,
     /// Taken while an attempt has them.
     unsent: Option<(Parts, Outbound<B>)>,
+    /// What is needed to send again what an attempt has, where that is allowed.
+    spare: Option<Spare<B>>,
     timer: LazyTimer,
     deadline: Option<Instant>,
-    reads: bool,
+    safe: Safe,
     upgrade: bool,
     /// In front of a body that waits for `100 Continue`.
     gate: Option<Arc<Gate>>,
-}
-
-/// A response head, and the connection its body is on.
-struct Answered<B> {
-    response: Response<Incoming>,
-    endpoint: Arc<Endpoint>,
-    lease: Lease<B>,
-}
-
-/// No response head, and the endpoint that is to blame.
-struct Failed {
-    why: Failure,
-    at: Option<Arc<Endpoint>>,
 }
 
 impl<B: RequestBody> Exchange<B> {
@@ -122,7 +115,6 @@ impl<B: RequestBody> Exchange<B> {
     fn begin(pools: Rc<Pools<B>>, request: Request<B>) -> Result<Self, Refusal> {
         let (mut head, body) = request.into_parts();
         let facts = head.extensions.remove::<Facts>();
-        head.extensions.clear();
         let Some(facts) = facts else { return Err(unmatched()) };
         if head.method == Method::CONNECT {
             let detail = "CONNECT is not served: this gateway opens no tunnels by it";
@@ -132,120 +124,85 @@ impl<B: RequestBody> Exchange<B> {
         let settled = facts.classified();
         let deadline = settled.and_then(|it| it.deadline);
         let reads = settled.is_some_and(|it| it.access == Access::Read);
+        let upgrade = head.headers.contains_key(header::UPGRADE);
+        let safe = match head.extensions.remove::<Repeat>() {
+            _ if upgrade => Safe::Write(Repeat::Never),
+            _ if reads => Safe::Read,
+            repeat => Safe::Write(repeat.unwrap_or_default()),
+        };
+        head.extensions.clear();
         let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
         let timer = pools.timer(until(plan, deadline, facts.received()));
         let gate: Option<Arc<Gate>> = expects_continue(&head).then(Arc::default);
-        let body = match &gate {
+        let body = match (&gate, safe) {
             _ if body.is_end_stream() => Outbound::empty(),
-            Some(gate) => Outbound::once(body).behind(gate.clone()),
-            None if reads => Outbound::kept(body, KEEP),
-            None => Outbound::once(body),
+            (Some(gate), _) => Outbound::once(body).behind(gate.clone()),
+            (None, Safe::Read) => Outbound::kept(body, KEEP),
+            (None, Safe::Write(Repeat::Never)) => Outbound::once(body),
+            // It is in memory already, and accounted for.
+            (None, Safe::Write(_)) => Outbound::kept(body, usize::MAX),
         };
-        let upgrade = head.headers.contains_key(header::UPGRADE);
-        Ok(Self { pools, facts, unsent: Some((head, body)), timer, deadline, reads, upgrade, gate })
+        let (unsent, spare) = (Some((head, body)), None);
+        Ok(Self { pools, facts, unsent, spare, timer, deadline, safe, upgrade, gate })
     }
 
-    async fn run(mut self) -> Result<Response<ResponseBody<B>>, Refusal> {
-        // Borrowed from a handle of its own, so that the exchange can be changed meanwhile.
-        let facts = self.facts.clone();
-        let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
-        match self.attempts(&facts, plan).await {
-            Ok(answered) => Ok(self.answer(answered, plan)),
-            Err(failed) => {
-                self.pools.keep_timer(self.timer);
-                if let Some(gate) = &self.gate {
-                    gate.abort();
+    /// The whole way.
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn would hold the exchange twice")]
+    fn run(mut self) -> impl Future<Output = Result<Response<ResponseBody<B>>, Refusal>> {
+        async move {
+            // Borrowed from a handle of its own, so that the exchange can be changed meanwhile.
+            let facts = self.facts.clone();
+            let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
+            match self.tries(&facts, plan).await {
+                Ok(answered) => Ok(self.answer(answered, plan)),
+                Err(failed) => {
+                    self.pools.keep_timer(self.timer);
+                    if let Some(gate) = &self.gate {
+                        gate.abort();
+                    }
+                    Err(refusal(failed.why, &facts, plan, self.deadline))
                 }
-                Err(refusal(failed.why, &facts, plan, failed.at.as_deref(), self.deadline))
             }
         }
     }
 
-    /// Sends the request until it has an answer or must not be sent again.
-    async fn attempts(&mut self, facts: &Facts, plan: &UpstreamPlan) -> Result<Answered<B>, Failed> {
+    /// Tries until there is an answer to pass on, or none is to be had.
+    async fn tries(&mut self, facts: &Facts, plan: &UpstreamPlan) -> Result<Answered<B>, Failed> {
         let pools = self.pools.clone();
-        let may_repeat = self.may_repeat();
+        let may_repeat = self.safe == Safe::Read;
         let mut way = Way { pools: &pools, plan, facts, tried: Vec::new(), may_repeat, fresh: false };
-        for _ in 0..SEND_TRIES {
-            let leased = way.lease(self.deadline).await;
-            let (endpoint, mut lease) = leased.map_err(|why| Failed { why, at: None })?;
-            if plan.timeouts.per_try.is_some() {
-                self.timer.arm(until(plan, self.deadline, Instant::now()));
-            }
-            let Some((sending, spare)) = self.hand_over(&mut lease, &endpoint, plan) else { break };
-            match in_time(sending, &mut self.timer, self.gate.as_ref()).await {
-                Ok(response) => {
-                    if let Some(spare) = spare {
-                        spare.give_back(&pools);
-                    }
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !self.upgrade {
-                        let why = Failure::Garbage("it switched protocols without being asked to".to_owned());
-                        return Err(Failed { why, at: Some(endpoint) });
-                    }
-                    return Ok(Answered { response, endpoint, lease });
-                }
-                Err(Sent::Not(request)) => {
-                    // The connection was closed before it took the request: nobody saw it.
-                    facts.attempt().not_applied();
-                    self.unsent = Some(request.into_parts());
-                }
-                Err(Sent::Maybe(why)) => match spare {
-                    Some(spare) if why.allows_resend(lease.was_answered(), facts) && spare.is_whole() => {
-                        endpoint.metrics.resent.inc();
-                        tracing::debug!(endpoint = %endpoint.text, "sent again: a pooled connection had died");
-                        self.unsent = spare.restore(&pools);
-                    }
-                    _ => {
-                        if matches!(why, Failure::NotProcessed(_)) {
-                            facts.attempt().not_applied();
-                        }
-                        return Err(Failed { why, at: Some(endpoint) });
-                    }
-                },
-            }
-            way.fresh = true;
+        let mut began = Instant::now();
+        if plan.retries.tries > 1 {
+            plan.upstream.budget.request(began);
         }
-        let why = Failure::Unreachable("connections are closed before they take a request".to_owned());
-        Err(Failed { why, at: None })
-    }
-
-    /// Gives the request to the connection, on the spot.
-    fn hand_over(
-        &mut self,
-        lease: &mut Lease<B>,
-        endpoint: &Endpoint,
-        plan: &UpstreamPlan,
-    ) -> Option<(impl Handed<B> + use<B>, Option<Spare<B>>)> {
-        let (mut head, body) = self.unsent.take()?;
-        // Kept only where a second sending is allowed and may be needed.
-        let spare =
-            if lease.reused && self.may_repeat() { Spare::of(&head, &body, &self.pools) } else { None };
-        let http2 = matches!(lease.sender, Sender::Http2(_));
-        address(&mut head, &body, endpoint, plan, http2, self.upgrade);
-        self.facts.attempt().sent();
-        let request = Request::from_parts(head, body);
-        Some((dispatch(&mut lease.sender, request, self.gate.as_ref()), spare))
-    }
-
-    /// Whether a second sending is allowed by what the request is.
-    fn may_repeat(&self) -> bool {
-        self.reads && !self.upgrade
+        let mut tries = 1;
+        loop {
+            let mut ended = self.attempt(&mut way, tries).await;
+            let reason = self.tell(&mut ended, plan, began);
+            let again = reason.and_then(|reason| self.again(reason, &ended, plan, tries));
+            let Some(pause) = again else {
+                if let Some(spare) = self.spare.take() {
+                    spare.give_back(&pools);
+                }
+                return ended;
+            };
+            give_up(ended, &mut way.tried);
+            self.timer.arm(Instant::now() + pause);
+            poll_fn(|cx| self.timer.poll_passed(cx)).await;
+            way.again();
+            began = Instant::now();
+            tries += 1;
+        }
     }
 
     fn answer(self, answered: Answered<B>, plan: &UpstreamPlan) -> Response<ResponseBody<B>> {
-        let Answered { response, endpoint, mut lease } = answered;
+        let Answered { response, mut lease, .. } = answered;
         self.facts.attempt().answering();
         let (mut head, incoming) = response.into_parts();
         // An HTTP/1.0 upstream must not make an HTTP/1.0 answer of ours.
         head.version = Version::HTTP_11;
         let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
         clean_response(&mut head.headers, switching);
-        match head.status {
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-                endpoint.failed(&plan.upstream.ejection);
-            }
-            _ => endpoint.succeeded(),
-        }
         if switching {
             lease.sender = Sender::Spent;
             self.pools.keep_timer(self.timer);
@@ -270,3 +227,6 @@ fn until(plan: &UpstreamPlan, deadline: Option<Instant>, from: Instant) -> Insta
     // Without either, a day stands in for never.
     [deadline, per_try].into_iter().flatten().min().unwrap_or_else(|| from + Duration::from_secs(86_400))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! What went wrong with an attempt, and what the client is told.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use sluicegate_body::BodyLimits;
-use sluicegate_core::{Code, Facts, Refusal};
+use sluicegate_core::{Chance, Code, Facts, Refusal};
 use tokio::time::Instant;
 
-use crate::{endpoint::Endpoint, plan::UpstreamPlan};
+use crate::{endpoint::Trial, plan::UpstreamPlan};
 
 /// How an attempt failed.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) enum Failure {
     Garbage(String),
     /// The deadline, or the limit of this try, passed.
     Deadline,
+    /// No endpoint was let through to; the first will be after so long.
+    Open(Duration),
 }
 
 impl Failure {
@@ -41,7 +43,7 @@ impl Failure {
         match self {
             Self::NotProcessed(_) => true,
             Self::Reset(_) => !answered && facts.body_fault().is_none(),
-            Self::Unreachable(_) | Self::Garbage(_) | Self::Deadline => false,
+            Self::Unreachable(_) | Self::Garbage(_) | Self::Deadline | Self::Open(_) => false,
         }
     }
 }
@@ -56,36 +58,54 @@ fn with_cause(error: &hyper::Error) -> String {
     said
 }
 
-/// Words the failure, counts it, and tells the endpoint's health.
+/// Counts the failure of a try that took so long, and tells the endpoint's breaker.
+pub(crate) fn note(
+    failure: &Failure,
+    trial: &mut Trial,
+    facts: &Facts,
+    plan: &UpstreamPlan,
+    (length, deadline): (Duration, Option<Instant>),
+    chance: &Chance,
+) {
+    if facts.body_fault().is_some() {
+        return;
+    }
+    let blamed = match failure {
+        Failure::Unreachable(_) | Failure::Open(_) => return,
+        Failure::Reset(_) | Failure::NotProcessed(_) => {
+            trial.metrics.reset.inc();
+            true
+        }
+        Failure::Garbage(_) => {
+            trial.metrics.garbage.inc();
+            true
+        }
+        Failure::Deadline => {
+            trial.metrics.timeout.inc();
+            !has_passed(deadline) || plan.timeouts.is_telling(length)
+        }
+    };
+    if blamed {
+        trial.failed(&plan.upstream.breaker, chance);
+    }
+    tracing::debug!(endpoint = %trial.text, ?failure, request_id = ?facts.request_id(), "attempt failed");
+}
+
+fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// Words the failure.
 pub(crate) fn refusal(
     failure: Failure,
     facts: &Facts,
     plan: &UpstreamPlan,
-    endpoint: Option<&Endpoint>,
     deadline: Option<Instant>,
 ) -> Refusal {
     if let Some(fault) = facts.body_fault() {
         return BodyLimits::refusal(fault, facts);
     }
     let name = plan.upstream.name();
-    if let Some(endpoint) = endpoint {
-        match &failure {
-            Failure::Unreachable(_) => {}
-            Failure::Reset(_) | Failure::NotProcessed(_) => {
-                endpoint.metrics.reset.inc();
-            }
-            Failure::Garbage(_) => {
-                endpoint.metrics.garbage.inc();
-            }
-            Failure::Deadline => {
-                endpoint.metrics.timeout.inc();
-            }
-        }
-        if !matches!(failure, Failure::Unreachable(_)) {
-            endpoint.failed(&plan.upstream.ejection);
-        }
-        tracing::debug!(endpoint = %endpoint.text, ?failure, request_id = ?facts.request_id(), "attempt failed");
-    }
     match failure {
         Failure::Unreachable(why) => {
             Refusal::new(Code::UpstreamUnreachable, format!("no connection to upstream `{name}`: {why}"))
@@ -98,7 +118,7 @@ pub(crate) fn refusal(
             Code::UpstreamReset,
             format!("upstream `{name}` sent an answer that is not valid HTTP: {why}"),
         ),
-        Failure::Deadline if deadline.is_some_and(|deadline| Instant::now() >= deadline) => Refusal::new(
+        Failure::Deadline if has_passed(deadline) => Refusal::new(
             Code::DeadlineExceeded,
             format!("upstream `{name}` had not answered when the request's deadline passed"),
         ),
@@ -106,5 +126,12 @@ pub(crate) fn refusal(
             Code::UpstreamTimeout,
             format!("upstream `{name}` did not answer within the limit of one try"),
         ),
+        Failure::Open(wait) => {
+            plan.upstream.metrics.refused.inc();
+            let detail = format!(
+                "requests to upstream `{name}` failed, so it gets none for a while; try again when Retry-After is over"
+            );
+            Refusal::new(Code::Overloaded, detail).retry_after(wait)
+        }
     }
 }

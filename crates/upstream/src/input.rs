@@ -27,7 +27,11 @@ pub struct UpstreamInput {
     pub health: Option<HealthInput>,
     /// When an endpoint that fails requests is left out for a while.
     #[serde(default)]
-    pub ejection: EjectionInput,
+    pub breaker: BreakerInput,
+    /// Requests that run at one time on all its endpoints together, from all routes; further ones wait in their route's queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub concurrent: Option<u32>,
     /// Idle connections kept per endpoint and worker.
     #[serde(default = "default_max_idle")]
     #[schemars(range(max = 65535))]
@@ -100,21 +104,52 @@ pub struct HealthInput {
 }
 
 /// When an endpoint is left out because requests to it failed (a connect failure, a reset, a
-/// 502, 503 or 504).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+/// timeout, a 502, 503 or 504).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct EjectionInput {
-    /// Failures in a row after which it is left out; 0 never leaves one out.
+pub struct BreakerInput {
+    /// Failures in a row after which it is left out; 0 does not look at them.
     pub consecutive: u32,
+    /// The share of failures over the last ten seconds from which it is left out, from above 0 to 1; without it the share is not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// Answers within these ten seconds below which the share says nothing.
+    #[schemars(range(min = 1))]
+    pub minimum: u32,
     /// How long the first time; twice as long each further time.
     pub base: Span,
     /// The longest it is left out.
     pub max: Span,
+    /// Requests that are let through to it when that time is over; all of them must succeed.
+    #[schemars(range(min = 1))]
+    pub probes: u32,
 }
 
-impl Default for EjectionInput {
+impl Default for BreakerInput {
     fn default() -> Self {
-        Self { consecutive: 5, base: Span::secs(10), max: Span::secs(300) }
+        Self { consecutive: 5, ratio: None, minimum: 20, base: Span::secs(1), max: Span::secs(30), probes: 3 }
+    }
+}
+
+/// How often, and how soon, a request is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetriesInput {
+    /// Tries in all; 1 sends nothing again.
+    #[schemars(range(min = 1, max = 10))]
+    pub tries: u32,
+    /// The limit of the first pause; the pause is drawn below it, and it doubles with each try.
+    pub base: Span,
+    /// The limit of any pause.
+    pub cap: Span,
+    /// Retries as a share of an upstream's requests; three per second are always allowed.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub budget: f64,
+}
+
+impl Default for RetriesInput {
+    fn default() -> Self {
+        Self { tries: 3, base: Span::millis(250), cap: Span::secs(10), budget: 0.2 }
     }
 }
 

@@ -6,10 +6,13 @@
 //! pass. Why an own pool: a client shared between threads costs a third of the CPU of a
 //! proxied request, and its retry rules are not ours.
 //!
-//! What is promised stands in [`exchange`](Proxy), about single attempts, and in
-//! [`Endpoint`], about who is used. Metrics are listed in [`UpstreamMetrics`].
+//! What is promised stands in [`exchange`](Proxy), about single attempts, in [`Retries`], about
+//! further ones, and in [`Endpoint`], about who is used. Metrics are listed in
+//! [`UpstreamMetrics`].
 
 mod body;
+mod breaker;
+mod choose;
 mod connect;
 mod endpoint;
 mod exchange;
@@ -23,9 +26,11 @@ mod metrics;
 mod plan;
 mod pool;
 mod registry;
+mod retry;
 mod send;
 mod settings;
 mod spare;
+mod tally;
 mod tls;
 mod way;
 
@@ -36,6 +41,7 @@ pub use local::LocalExec;
 pub use metrics::UpstreamMetrics;
 pub use plan::{RouteTimeouts, UpstreamPlan};
 pub use registry::{Prepared, Upstream, Upstreams};
+pub use retry::Retries;
 pub use settings::{SettingsError, UpstreamSettings};
 
 /// The bodies that requests may have.

@@ -6,7 +6,8 @@
 //! | `sluicegate_upstream_failures_total{upstream,reason}` | attempts that ended without a whole answer |
 //! | `sluicegate_upstream_resent_total{upstream}` | requests sent again after a stale pooled connection |
 //! | `sluicegate_upstream_endpoint_available{upstream,endpoint}` | 1 while the endpoint is used |
-//! | `sluicegate_upstream_ejections_total{upstream}` | times an endpoint was left out for failing requests |
+//!
+//! And those of [`retry`](crate::retry) and [`breaker`](crate::breaker), which tell of theirs.
 
 use std::sync::OnceLock;
 
@@ -14,6 +15,11 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
+};
+
+use crate::{
+    breaker::Kind,
+    retry::{Withheld, policy::Reason},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -33,6 +39,18 @@ struct ByEndpoint {
     endpoint: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByWhy {
+    upstream: String,
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    upstream: String,
+    to: &'static str,
+}
+
 /// The families, registered once.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamMetrics {
@@ -40,7 +58,11 @@ pub struct UpstreamMetrics {
     failures: Family<ByReason, Counter>,
     resent: Family<ByUpstream, Counter>,
     available: Family<ByEndpoint, Gauge>,
-    ejections: Family<ByUpstream, Counter>,
+    breaker: Family<ByEndpoint, Gauge>,
+    transitions: Family<ByState, Counter>,
+    refused: Family<ByUpstream, Counter>,
+    retries: Family<ByReason, Counter>,
+    withheld: Family<ByWhy, Counter>,
 }
 
 impl UpstreamMetrics {
@@ -68,9 +90,29 @@ impl UpstreamMetrics {
             it.available.clone(),
         );
         registry.register(
-            "sluicegate_upstream_ejections",
-            "Times an endpoint was left out for failing requests",
-            it.ejections.clone(),
+            "sluicegate_upstream_breaker_state",
+            "What the breaker of the endpoint does: 0 closed, 1 half open, 2 open",
+            it.breaker.clone(),
+        );
+        registry.register(
+            "sluicegate_upstream_breaker_transitions",
+            "Changes of state of breakers, by the new one",
+            it.transitions.clone(),
+        );
+        registry.register(
+            "sluicegate_upstream_breaker_refused",
+            "Requests refused since the breakers of all endpoints were open",
+            it.refused.clone(),
+        );
+        registry.register(
+            "sluicegate_upstream_retries",
+            "Requests sent again, by what ended the try before",
+            it.retries.clone(),
+        );
+        registry.register(
+            "sluicegate_upstream_retries_withheld",
+            "Tries that were allowed and not made",
+            it.withheld.clone(),
         );
         it
     }
@@ -86,19 +128,38 @@ impl UpstreamMetrics {
             garbage: reason("garbage"),
             timeout: reason("timeout"),
             resent: self.resent.get_or_create(&by).clone(),
-            available: OnceLock::new(),
-            ejections: self.ejections.get_or_create(&by).clone(),
+            gauges: OnceLock::new(),
+            transitions: Kind::NAMES.map(|to| {
+                self.transitions.get_or_create(&ByState { upstream: upstream.to_owned(), to }).clone()
+            }),
         }
     }
 
-    /// The gauge of an endpoint: its series is there from now on.
-    pub(crate) fn available(&self, upstream: &str, endpoint: &str) -> Gauge {
+    /// The handles of an upstream's retries.
+    pub(crate) fn retries(&self, upstream: &str) -> RetryMetrics {
+        let name = || upstream.to_owned();
+        RetryMetrics {
+            retries: Reason::NAMES
+                .map(|reason| self.retries.get_or_create(&ByReason { upstream: name(), reason }).clone()),
+            withheld: Withheld::NAMES
+                .map(|why| self.withheld.get_or_create(&ByWhy { upstream: name(), why }).clone()),
+            refused: self.refused.get_or_create(&ByUpstream { upstream: name() }).clone(),
+        }
+    }
+
+    /// The gauges of an endpoint: their series are there from now on.
+    pub(crate) fn gauges(&self, upstream: &str, endpoint: &str) -> EndpointGauges {
         let by = ByEndpoint { upstream: upstream.to_owned(), endpoint: endpoint.to_owned() };
-        self.available.get_or_create(&by).clone()
+        EndpointGauges {
+            available: self.available.get_or_create(&by).clone(),
+            breaker: self.breaker.get_or_create(&by).clone(),
+        }
     }
 
     pub(crate) fn forget(&self, upstream: &str, endpoint: &str) {
-        self.available.remove(&ByEndpoint { upstream: upstream.to_owned(), endpoint: endpoint.to_owned() });
+        let by = ByEndpoint { upstream: upstream.to_owned(), endpoint: endpoint.to_owned() };
+        self.available.remove(&by);
+        self.breaker.remove(&by);
     }
 }
 
@@ -112,6 +173,33 @@ pub(crate) struct EndpointMetrics {
     pub(crate) timeout: Counter,
     pub(crate) resent: Counter,
     /// Set once the endpoint runs: a document that is refused must leave no series behind.
-    pub(crate) available: OnceLock<Gauge>,
-    pub(crate) ejections: Counter,
+    pub(crate) gauges: OnceLock<EndpointGauges>,
+    /// By the number of the state.
+    pub(crate) transitions: [Counter; 3],
+}
+
+/// What an endpoint is like at this moment.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointGauges {
+    pub(crate) available: Gauge,
+    pub(crate) breaker: Gauge,
+}
+
+/// Handles of one upstream's retries, made with it.
+#[derive(Clone, Debug)]
+pub(crate) struct RetryMetrics {
+    retries: [Counter; 11],
+    withheld: [Counter; 4],
+    /// Requests that no endpoint was let through to.
+    pub(crate) refused: Counter,
+}
+
+impl RetryMetrics {
+    pub(crate) fn retried(&self, reason: Reason) {
+        self.retries[reason.index()].inc();
+    }
+
+    pub(crate) fn withheld(&self, why: Withheld) {
+        self.withheld[why as usize].inc();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::registry::Upstream;
+use crate::{registry::Upstream, retry::Retries};
 
 /// A route's part of the plan for this layer.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct UpstreamPlan {
     pub upstream: Arc<Upstream>,
     /// The timeouts that hold for them.
     pub timeouts: RouteTimeouts,
+    /// How often, and how soon, they are sent again.
+    pub retries: Retries,
     /// Send the client's `Host` on, and not the endpoint's own.
     pub preserve_host: bool,
 }
@@ -22,6 +24,17 @@ pub struct RouteTimeouts {
     pub connect: Duration,
     /// Until the response head of one try has come; none leaves it to the deadline.
     pub per_try: Option<Duration>,
+    /// What the route gives a request that brings no deadline of its own: a try that had less than
+    /// half of it and no answer says nothing of the endpoint.
+    pub deadline: Duration,
     /// How long a response body may stay without a byte.
     pub stream_idle: Duration,
+}
+
+impl RouteTimeouts {
+    /// Whether no answer within the request's deadline is the endpoint's fault, after a try of
+    /// this length: what a client cuts short, or a queue has used up, is not.
+    pub(crate) fn is_telling(&self, length: Duration) -> bool {
+        length.saturating_mul(2) >= self.deadline
+    }
 }

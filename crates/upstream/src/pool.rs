@@ -32,7 +32,6 @@ use crate::{
     connect::{Negotiated, open},
     endpoint::Endpoint,
     local::LocalExec,
-    registry::Upstream,
 };
 
 /// From one look for old connections to the next.
@@ -101,6 +100,12 @@ impl<B> Lease<B> {
     /// Whether any byte has come in since the lease was taken. HTTP/2 cannot tell.
     pub(crate) fn was_answered(&self) -> bool {
         self.received.as_ref().is_none_or(|(count, before)| count.load(Ordering::Relaxed) != *before)
+    }
+
+    /// Whether bytes of an answer have come in that ended before its head was whole. HTTP/2 gives a
+    /// head whole or not at all.
+    pub(crate) fn was_answered_in_part(&self) -> bool {
+        self.received.is_some() && self.was_answered()
     }
 
     /// The exchange has ended: the connection may serve others.
@@ -203,28 +208,9 @@ where
             .clone()
     }
 
-    /// The endpoint to use: of two available ones drawn by lot the one with less in flight
-    /// here (Mitzenmacher, "The power of two choices", 2001). `tried` ones come last.
-    pub(crate) fn choose(&self, upstream: &Upstream, tried: &[u64]) -> Option<Arc<Endpoint>> {
-        let all = &upstream.endpoints;
-        if let ([only], []) = (&all[..], tried) {
-            return Some(only.clone());
-        }
-        let fit = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.id);
-        let mut pick: Vec<_> = all.iter().filter(fit).filter(|endpoint| endpoint.is_available()).collect();
-        if pick.is_empty() {
-            pick = all.iter().filter(fit).collect();
-        }
-        let len = pick.len() as u64;
-        let one = usize::try_from(self.chance.below(len)).unwrap_or(0);
-        let other = usize::try_from(self.chance.below(len.saturating_sub(1))).unwrap_or(0);
-        let other = if other >= one { other + 1 } else { other };
-        let load = |endpoint: &Arc<Endpoint>| self.pool(endpoint).in_flight.get();
-        match (pick.get(one), pick.get(other)) {
-            (Some(one), Some(other)) if load(other) < load(one) => Some((*other).clone()),
-            (Some(one), _) => Some((*one).clone()),
-            (None, _) => None,
-        }
+    /// Exchanges with an endpoint that run on this worker.
+    pub(crate) fn in_flight(&self, endpoint: &Arc<Endpoint>) -> usize {
+        self.pool(endpoint).in_flight.get()
     }
 
     /// A pooled connection that can be used on the spot, if there is one.

@@ -1,7 +1,8 @@
 //! The upstreams of a snapshot, and what is carried over to the next one.
 //!
 //! A reload makes new [`Upstream`]s, but an endpoint that is reached in the same way stays the
-//! same [`Endpoint`]: its connections in every worker and what is known of its health go on.
+//! same [`Endpoint`]: its connections in every worker, its breaker and what is known of its health
+//! go on. An upstream of the same name keeps its retry budget.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +15,12 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
+    breaker::Rule,
     endpoint::Endpoint,
     health,
-    input::{EjectionInput, HealthInput},
-    metrics::UpstreamMetrics,
+    input::HealthInput,
+    metrics::{RetryMetrics, UpstreamMetrics},
+    retry::budget::RetryBudget,
     settings::UpstreamSettings,
 };
 
@@ -29,8 +32,12 @@ pub struct Upstream {
     pub(crate) name: Box<str>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) health: Option<HealthInput>,
-    pub(crate) ejection: EjectionInput,
+    pub(crate) breaker: Rule,
+    /// The statuses by which it promises that nothing was done.
+    pub(crate) not_applied: Box<[u16]>,
     pub(crate) max_idle: usize,
+    pub(crate) budget: Arc<RetryBudget>,
+    pub(crate) metrics: RetryMetrics,
 }
 
 impl Upstream {
@@ -40,7 +47,7 @@ impl Upstream {
         &self.name
     }
 
-    /// Each endpoint as written, and its state: `healthy`, `unhealthy` or `ejected`.
+    /// Each endpoint as written, and its state, as [`Endpoint::state`] words it.
     pub fn endpoints(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.endpoints.iter().map(|endpoint| (&*endpoint.text, endpoint.state()))
     }
@@ -54,15 +61,22 @@ type Key = (Box<str>, Box<str>, String);
 #[derive(Debug)]
 pub struct Upstreams {
     metrics: UpstreamMetrics,
-    known: Mutex<BTreeMap<Key, Arc<Endpoint>>>,
+    known: Mutex<Known>,
     side: tokio::runtime::Handle,
+}
+
+/// What outlives a reload.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    endpoints: BTreeMap<Key, Arc<Endpoint>>,
+    budgets: BTreeMap<Box<str>, Arc<RetryBudget>>,
 }
 
 /// Upstreams that are ready to be used but are not yet.
 #[derive(Debug)]
 pub struct Prepared {
     upstreams: BTreeMap<Box<str>, Arc<Upstream>>,
-    endpoints: BTreeMap<Key, Arc<Endpoint>>,
+    known: Known,
 }
 
 impl Prepared {
@@ -88,29 +102,35 @@ impl Upstreams {
     /// Builds the upstreams of a new snapshot. Nothing changes for the present one.
     pub fn prepare(&self, settings: Vec<UpstreamSettings>) -> Prepared {
         let known = self.known.lock();
-        let mut prepared = Prepared { upstreams: BTreeMap::new(), endpoints: BTreeMap::new() };
+        let mut prepared = Prepared { upstreams: BTreeMap::new(), known: Known::default() };
         for upstream in settings {
             let endpoints: Vec<_> = upstream
                 .endpoints
                 .iter()
                 .map(|endpoint| {
                     let key = (upstream.name.clone(), endpoint.text.clone(), upstream.identity.clone());
-                    let kept = known.get(&key).cloned().unwrap_or_else(|| {
+                    let kept = known.endpoints.get(&key).cloned().unwrap_or_else(|| {
                         let handles = self.metrics.handles(&upstream.name);
                         Arc::new(Endpoint::new(endpoint, upstream.protocol, handles))
                     });
                     kept.set_addresses(endpoint.addresses.clone());
-                    prepared.endpoints.insert(key, kept.clone());
+                    prepared.known.endpoints.insert(key, kept.clone());
                     kept
                 })
                 .collect();
+            let budget = known.budgets.get(&upstream.name).cloned();
+            let budget = budget.unwrap_or_else(|| Arc::new(RetryBudget::new()));
+            prepared.known.budgets.insert(upstream.name.clone(), budget.clone());
             let made = Upstream {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 name: upstream.name.clone(),
                 endpoints,
                 health: upstream.health,
-                ejection: upstream.ejection,
+                breaker: upstream.breaker,
+                not_applied: upstream.not_applied,
                 max_idle: upstream.max_idle,
+                budget,
+                metrics: self.metrics.retries(&upstream.name),
             };
             prepared.upstreams.insert(upstream.name, Arc::new(made));
         }
@@ -121,16 +141,17 @@ impl Upstreams {
     /// endpoints that are no longer named.
     pub fn commit(&self, prepared: &Prepared) {
         let mut known = self.known.lock();
-        for (key, _) in known.iter().filter(|(key, _)| !prepared.endpoints.contains_key(*key)) {
-            if !prepared.endpoints.keys().any(|(name, text, _)| (name, text) == (&key.0, &key.1)) {
+        let next = &prepared.known.endpoints;
+        for (key, _) in known.endpoints.iter().filter(|(key, _)| !next.contains_key(*key)) {
+            if !next.keys().any(|(name, text, _)| (name, text) == (&key.0, &key.1)) {
                 self.metrics.forget(&key.0, &key.1);
             }
         }
-        known.clone_from(&prepared.endpoints);
+        known.clone_from(&prepared.known);
         for upstream in prepared.upstreams.values() {
             for endpoint in &upstream.endpoints {
                 endpoint.entrust(upstream.id, upstream.health.is_some());
-                endpoint.begin(|| self.metrics.available(&upstream.name, &endpoint.text));
+                endpoint.begin(|| self.metrics.gauges(&upstream.name, &endpoint.text));
             }
             health::watch(upstream, &self.side);
         }

@@ -8,7 +8,8 @@ use std::{
 use http::{HeaderValue, Uri, uri::Authority};
 
 use crate::{
-    input::{EjectionInput, HealthInput, Protocol, UpstreamInput},
+    breaker::Rule,
+    input::{BreakerInput, HealthInput, Protocol, UpstreamInput},
     tls::{self, ClientTls},
 };
 
@@ -48,7 +49,9 @@ pub struct UpstreamSettings {
     pub(crate) protocol: Protocol,
     pub(crate) endpoints: Vec<EndpointSettings>,
     pub(crate) health: Option<HealthInput>,
-    pub(crate) ejection: EjectionInput,
+    pub(crate) breaker: Rule,
+    /// The statuses by which it promises that nothing was done.
+    pub(crate) not_applied: Box<[u16]>,
     pub(crate) max_idle: usize,
     /// Two settings with the same identity reach an endpoint in the same way: its connections
     /// and its health may be carried over.
@@ -79,6 +82,7 @@ impl UpstreamSettings {
                 }
             }
         }
+        errors.extend(input.breaker.faults());
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -88,11 +92,60 @@ impl UpstreamSettings {
             protocol: input.protocol,
             endpoints,
             health: input.health.clone(),
-            ejection: input.ejection.clone(),
+            breaker: breaker(&input.breaker),
+            not_applied: input.not_applied.clone().into(),
             max_idle: input.max_idle as usize,
             identity: format!("{:?} {:?} {ca:?}", input.protocol, input.tls),
         })
     }
+}
+
+impl BreakerInput {
+    /// What is wrong with it, by paths that begin with `breaker`.
+    #[must_use]
+    pub fn faults(&self) -> Vec<SettingsError> {
+        let Self { ratio, minimum, base, max, probes, .. } = *self;
+        let mut errors = Vec::new();
+        let mut wrong = |key: &str, message: String| {
+            errors.push(SettingsError::at(format!("breaker.{key}"), message));
+        };
+        if let Some(ratio) = ratio.filter(|ratio| !(*ratio > 0.0 && *ratio <= 1.0)) {
+            wrong(
+                "ratio",
+                format!(
+                    "{ratio} is not a share of failures; write a number above 0 and up to 1, such as 0.5"
+                ),
+            );
+        }
+        if minimum == 0 {
+            wrong(
+                "minimum",
+                "a share of no answers says nothing; write a number from 1 on, such as 20".to_owned(),
+            );
+        }
+        if base.0.is_zero() {
+            wrong(
+                "base",
+                "an endpoint cannot be left out for no time; write a duration such as 1s".to_owned(),
+            );
+        }
+        if max < base {
+            wrong("max", format!("`{max}` is shorter than `base`, {base}; make it as long at least"));
+        }
+        if probes == 0 {
+            wrong(
+                "probes",
+                "without a probe it is never used again; write a number from 1 on, such as 3".to_owned(),
+            );
+        }
+        errors
+    }
+}
+
+/// The breaker's rule as it runs.
+const fn breaker(input: &BreakerInput) -> Rule {
+    let BreakerInput { consecutive, ratio, minimum, base, max, probes } = *input;
+    Rule { consecutive, ratio, minimum, base: base.0, max: max.0, probes }
 }
 
 fn endpoint(

@@ -2,14 +2,14 @@
 //! it cannot be reached. Nothing has been sent before a connection stands, so every request
 //! may try another endpoint.
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
 
 use sluicegate_core::Facts;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     RequestBody,
-    endpoint::Endpoint,
+    endpoint::Trial,
     failure::Failure,
     plan::UpstreamPlan,
     pool::{Lease, Pools},
@@ -23,6 +23,7 @@ pub(crate) struct Way<'a, B> {
     pub(crate) pools: &'a Rc<Pools<B>>,
     pub(crate) plan: &'a UpstreamPlan,
     pub(crate) facts: &'a Facts,
+    /// Endpoints that this request has failed at.
     pub(crate) tried: Vec<u64>,
     /// The request can be sent again, should a pooled connection die under it.
     pub(crate) may_repeat: bool,
@@ -34,11 +35,16 @@ impl<B> Way<'_, B>
 where
     B: RequestBody,
 {
+    /// Another try begins: at an endpoint that was not tried, if there is one.
+    pub(crate) fn again(&mut self) {
+        self.fresh = false;
+        if !self.plan.upstream.has_other_than(&self.tried) {
+            self.tried.clear();
+        }
+    }
+
     /// A connection to some endpoint; another endpoint where one cannot be reached.
-    pub(crate) async fn lease(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> Result<(Arc<Endpoint>, Lease<B>), Failure> {
+    pub(crate) async fn lease(&mut self, deadline: Option<Instant>) -> Result<(Trial, Lease<B>), Failure> {
         let upstream = &self.plan.upstream;
         if !self.may_repeat && !self.fresh {
             // It is sent once and no more, so a pooled connection whose close has come in
@@ -47,27 +53,34 @@ where
         }
         let mut last = None;
         for _ in 0..CONNECT_TRIES {
-            let Some(endpoint) = self.pools.choose(upstream, &self.tried) else { break };
-            let ready = if self.fresh { None } else { self.pools.ready(&endpoint, upstream.max_idle) };
+            let mut trial = match self.pools.choose(upstream, &self.tried) {
+                Ok(trial) => trial,
+                Err(wait) => return Err(last.unwrap_or(Failure::Open(wait))),
+            };
+            let ready = if self.fresh { None } else { self.pools.ready(&trial, upstream.max_idle) };
             if let Some(lease) = ready {
-                return Ok((endpoint, lease));
+                return Ok((trial, lease));
             }
-            let limit = Instant::now() + self.plan.timeouts.connect;
+            let began = Instant::now();
+            let limit = began + self.plan.timeouts.connect;
             let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
             // Boxed: it is rare and large, and its room would be part of every request's future.
-            let leasing = Box::pin(self.pools.lease(&endpoint, upstream.max_idle, self.fresh));
+            let leasing = Box::pin(self.pools.lease(&trial, upstream.max_idle, self.fresh));
             let reason = match timeout_at(limit, leasing).await {
-                Ok(Ok(lease)) => return Ok((endpoint, lease)),
+                Ok(Ok(lease)) => return Ok((trial, lease)),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    if self.plan.timeouts.is_telling(began.elapsed()) {
+                        trial.failed(&upstream.breaker, &self.pools.chance);
+                    }
                     return Err(Failure::Deadline);
                 }
                 Err(_) => format!("no connection within {:?}", self.plan.timeouts.connect),
             };
-            endpoint.metrics.unreachable.inc();
-            endpoint.failed(&upstream.ejection);
-            tracing::debug!(endpoint = %endpoint.text, reason, request_id = ?self.facts.request_id(), "endpoint unreachable");
-            self.tried.push(endpoint.id);
+            trial.metrics.unreachable.inc();
+            trial.failed(&upstream.breaker, &self.pools.chance);
+            tracing::debug!(endpoint = %trial.text, reason, request_id = ?self.facts.request_id(), "endpoint unreachable");
+            self.tried.push(trial.id);
             last = Some(Failure::Unreachable(reason));
         }
         Err(last.unwrap_or_else(|| Failure::Unreachable("no endpoint is left to try".into())))

@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use prometheus_client::registry::Registry;
 use sluicegate_core::{Access, Chance, Classified, Facts, Lane, RoutePlan};
 use sluicegate_upstream::{
-    Proxy, RouteTimeouts, Upstream, UpstreamMetrics, UpstreamPlan, UpstreamSettings, Upstreams,
+    Proxy, Retries, RouteTimeouts, Upstream, UpstreamMetrics, UpstreamPlan, UpstreamSettings, Upstreams,
     input::UpstreamInput,
 };
 use tokio::{runtime, time::Instant};
@@ -29,8 +29,10 @@ fn request(method: Method, upstream: &Arc<Upstream>) -> Request<Full<Bytes>> {
         timeouts: RouteTimeouts {
             connect: Duration::from_secs(5),
             per_try: None,
+            deadline: Duration::from_secs(60),
             stream_idle: Duration::from_secs(5),
         },
+        retries: Retries::OFF,
         preserve_host: false,
     };
     let client = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));

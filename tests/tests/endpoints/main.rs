@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod breaker;
 mod choice;
-mod ejection;
 mod probes;
 mod reload;
 

@@ -111,7 +111,7 @@ async fn a_probe_that_gets_no_answer_in_time_is_a_bad_one() {
 async fn a_killed_one_is_taken_out_by_its_probes_and_brought_back() {
     // Requests alone would never take it out here.
     let (one, other, gateway) =
-        two(", health: { path: /health, interval: 20ms }, ejection: { consecutive: 0 }").await;
+        two(", health: { path: /health, interval: 20ms }, breaker: { consecutive: 0 }").await;
     let address = one.address();
     all_served(&gateway, 20, || get("/")).await;
     let url = one.url();
@@ -132,7 +132,7 @@ async fn a_killed_one_is_taken_out_by_its_probes_and_brought_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_endpoint_is_fit_all_are_used() {
     let (one, other, gateway) =
-        two(", health: { path: /health, interval: 10ms, timeout: 1s }, ejection: { consecutive: 0 }").await;
+        two(", health: { path: /health, interval: 10ms, timeout: 1s }, breaker: { consecutive: 0 }").await;
     for upstream in [&one, &other] {
         upstream.answer("/health", response("500 Broken", "", ""));
     }

@@ -48,10 +48,10 @@ async fn one_that_stays_keeps_its_connection_and_one_that_goes_gets_no_more_requ
 async fn what_is_known_of_an_endpoint_outlives_a_reload() {
     let (one, other) = (Upstream::start().await, Upstream::start().await);
     let health = ", health: { path: /health, interval: 10ms, unhealthy_after: 1 }";
-    let ejection = ", ejection: { consecutive: 1, base: 1m }";
+    let breaker = ", breaker: { consecutive: 1, base: 1m, max: 1m }";
     one.answer("/health", response("500 Broken", "", ""));
     other.answer("/health", response("200 OK", "", ""));
-    let gateway = Gateway::start(&document(&[&one, &other], &format!("{health}{ejection}")));
+    let gateway = Gateway::start(&document(&[&one, &other], &format!("{health}{breaker}")));
     until(&gateway, &one, "unhealthy").await;
     let before = one.count("/");
     let answer = gateway.put_config("", &document(&[&one, &other], &format!("{health}, max_idle: 7"))).await;
@@ -62,7 +62,7 @@ async fn what_is_known_of_an_endpoint_outlives_a_reload() {
     assert_eq!(available(&gateway, &one).await, Some(0.0));
 
     // Without probes nothing would ever say that it is well: it is used again.
-    let answer = gateway.put_config("", &document(&[&one, &other], ejection)).await;
+    let answer = gateway.put_config("", &document(&[&one, &other], breaker)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(state(&gateway, &one).await, "healthy");
     all_served(&gateway, 20, || get("/")).await;
@@ -73,13 +73,13 @@ async fn what_is_known_of_an_endpoint_outlives_a_reload() {
     let mut client = Client::h1(gateway.address()).await;
     let ask = async || {
         client.ask(get("/x")).await;
-        state(&gateway, &one).await == "ejected"
+        state(&gateway, &one).await == "open"
     };
     comes_true("it is left out", ask).await;
     let before = one.seen().len();
-    let again = document(&[&one, &other], &format!("{ejection}, max_idle: 9"));
+    let again = document(&[&one, &other], &format!("{breaker}, max_idle: 9"));
     assert_eq!(gateway.put_config("", &again).await.status, 200);
-    assert_eq!(state(&gateway, &one).await, "ejected");
+    assert_eq!(state(&gateway, &one).await, "open");
     all_served(&gateway, 20, || get("/x")).await;
     // Probes that were under way at the reload may have come in meanwhile.
     let requests = one.seen().iter().skip(before).filter(|seen| seen.target != "/health").count();

@@ -63,7 +63,8 @@ impl Storm {
         let seed = seed();
         println!("storm {}: seed {seed}", self.name);
         let fenced = Fenced {
-            upstream: "not_applied: [401, 403, 408, 421, 423, 425, 429, 503]".to_owned(),
+            upstream: "breaker: { consecutive: 0 }, not_applied: [401, 403, 408, 421, 423, 425, 429, 503]"
+                .to_owned(),
             extra: "timeouts: { per_try: 3s }\nworkers: 2\n".to_owned(),
             ..fenced
         };

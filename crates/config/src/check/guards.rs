@@ -1,5 +1,7 @@
 //! What the guards over the store check of their own sections, and what they need of others.
 
+use sluicegate_upstream::Retries;
+
 use super::Findings;
 use crate::{
     Document,
@@ -11,6 +13,11 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
         && let Err(faults) = redis.check()
     {
         tell(found, "store.redis", faults);
+    }
+    if let Some(Err(errors)) = document.retries.as_ref().map(Retries::check) {
+        for error in errors {
+            found.fault(format!("retries.{}", error.path), error.message);
+        }
     }
     if let Err(faults) = document.fences.check() {
         tell(found, "fences", faults);

@@ -51,13 +51,17 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
     }
     if let Some(tenants) = &document.tenants
         && let TenantSource::Header(name) = &tenants.from
-        && (name.is_empty()
-            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+        && let Some(message) = header_fault(name, "x-tenant-id")
     {
-        let message =
-            format!("`{}` is not the name of a header; write one such as x-tenant-id", shortened(name));
         found.fault("tenants.from.header", message);
     }
+}
+
+/// What is wrong with the name of a header.
+pub(super) fn header_fault(name: &str, such_as: &str) -> Option<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let good = !name.is_empty() && name.bytes().all(fits);
+    (!good).then(|| format!("`{}` is not the name of a header; write one such as {such_as}", shortened(name)))
 }
 
 fn methods(path: &str, route: &RouteInput, found: &mut Findings) {

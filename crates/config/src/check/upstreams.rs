@@ -24,14 +24,12 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
         if let Some(health) = &upstream.health {
             probe(&format!("{path}.health"), health, found);
         }
-        let ejection = &upstream.ejection;
-        positive(found, &format!("{path}.ejection.base"), ejection.base);
-        if ejection.max < ejection.base {
-            let message = format!(
-                "`{}` is shorter than `base`, {}; make it as long at least",
-                ejection.max, ejection.base
-            );
-            found.fault(format!("{path}.ejection.max"), message);
+        for error in upstream.breaker.faults() {
+            found.fault(format!("{path}.{}", error.path), error.message);
+        }
+        if upstream.concurrent == Some(0) {
+            let message = "0 would let nothing run; write 1 or more, or remove the key for no limit";
+            found.fault(format!("{path}.concurrent"), message);
         }
         let timeouts = &upstream.timeouts;
         let spans = [

@@ -24,68 +24,6 @@ pub enum KeyInput {
     Client(bool),
 }
 
-/// What a bucket is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LimitPer {
-    /// One for the route.
-    Route,
-    /// One for each tenant on the route.
-    Tenant,
-}
-
-/// Not available yet. When the lowest lane is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ShedInput {
-    /// The wait in the queue, p95, past which it sheds.
-    pub queue_p95: Span,
-    /// The share of errors past which it sheds.
-    pub error_rate: f64,
-}
-
-impl Default for ShedInput {
-    fn default() -> Self {
-        Self { queue_p95: Span::millis(300), error_rate: 0.01 }
-    }
-}
-
-/// Not available yet. LLM tokens per tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BudgetInput {
-    /// Tokens in one `per`.
-    pub tokens: u64,
-    /// The time in which they come back.
-    pub per: Span,
-    /// Tokens that may be taken at once; without it `tokens`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub burst: Option<u64>,
-    /// What is reserved for an answer whose request names no maximum.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default_max_tokens: Option<u64>,
-}
-
-/// Not available yet. How often, and how soon, a request is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetriesInput {
-    /// Tries in all.
-    pub tries: u32,
-    /// The first pause, before jitter.
-    pub base: Span,
-    /// The longest pause.
-    pub cap: Span,
-    /// Retries as a share of requests.
-    pub budget: f64,
-}
-
-impl Default for RetriesInput {
-    fn default() -> Self {
-        Self { tries: 3, base: Span::millis(250), cap: Span::secs(10), budget: 0.2 }
-    }
-}
-
 /// Not available yet. A pair of upstreams between which traffic is shifted.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -2,9 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sluicegate_admission::{
+    Per,
+    input::{BudgetInput, RateInput, ShedInput},
+};
+use sluicegate_classify::input::{CostInput, LaneSource};
 use sluicegate_core::units::{Size, Span};
-
-use super::later::{BudgetInput, LimitPer, ShedInput};
 
 /// What a route takes where it says nothing itself.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -17,33 +20,36 @@ pub struct LimitsInput {
     pub max_body: Option<Size>,
     /// The largest request head, request line included.
     pub max_headers: Size,
-    /// Not available yet. Requests per second.
+    /// Requests per second; with `burst`, the numbers of a bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rps: Option<f64>,
-    /// Not available yet. Requests that may come at once.
+    /// Requests that may come at once; without it as many as in one second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
-    /// Not available yet. Requests that run at one time.
+    /// Requests that run at one time; further ones wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<u32>,
-    /// Not available yet. Requests that wait for a place.
+    /// Requests that wait for a place; without it 256, and 0 refuses at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<u32>,
-    /// Not available yet. What each bucket is for.
+    /// Whose `rps`, `burst` and `concurrent` are: the route's, or each tenant's on it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub per: Option<LimitPer>,
-    /// Not available yet. Whether limits refuse, or only count what they would have refused.
+    pub per: Option<Per>,
+    /// Whether `rps` and `budget` refuse, or only count what they would have refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforce: Option<bool>,
-    /// Not available yet. What a request takes from its buckets.
+    /// What a request takes from its buckets: a number, or a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cost: Option<u32>,
-    /// Not available yet. When the lowest lane is refused.
+    pub cost: Option<CostInput>,
+    /// When the lowest lane is refused, so that the other is served; without it never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shed: Option<ShedInput>,
-    /// Not available yet. LLM tokens per tenant.
+    /// LLM tokens of each tenant on the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetInput>,
+    /// The bucket of all requests of the gateway together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub global: Option<RateInput>,
 }
 
 impl Default for LimitsInput {
@@ -61,6 +67,7 @@ impl Default for LimitsInput {
             cost: None,
             shed: None,
             budget: None,
+            global: None,
         }
     }
 }
@@ -75,31 +82,31 @@ pub struct RouteLimitsInput {
     /// The largest request body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<Size>,
-    /// Not available yet. Requests per second.
+    /// Requests per second; with `burst`, the numbers of a bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rps: Option<f64>,
-    /// Not available yet. Requests that may come at once.
+    /// Requests that may come at once; without it as many as in one second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
-    /// Not available yet. Requests that run at one time.
+    /// Requests that run at one time; further ones wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent: Option<u32>,
-    /// Not available yet. Requests that wait for a place.
+    /// Requests that wait for a place; without it 256, and 0 refuses at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<u32>,
-    /// Not available yet. What each bucket is for.
+    /// Whose `rps`, `burst` and `concurrent` are: the route's, or each tenant's on it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub per: Option<LimitPer>,
-    /// Not available yet. Whether limits refuse, or only count what they would have refused.
+    pub per: Option<Per>,
+    /// Whether `rps` and `budget` refuse, or only count what they would have refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforce: Option<bool>,
-    /// Not available yet. What a request takes from its buckets.
+    /// What a request takes from its buckets: a number, or a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cost: Option<u32>,
-    /// Not available yet. When the lowest lane is refused.
+    pub cost: Option<CostInput>,
+    /// When the lowest lane is refused, so that the other is served; without it never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shed: Option<ShedInput>,
-    /// Not available yet. LLM tokens per tenant.
+    /// LLM tokens of each tenant on the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetInput>,
 }
@@ -149,4 +156,27 @@ pub struct RouteTimeoutsInput {
     /// How long a response body may stay without a byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stream_idle: Option<Span>,
+}
+
+/// Who competes with whom: people who wait, and jobs that do not.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanesInput {
+    /// Where a request names its lane, on routes that do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<LaneSource>,
+    /// The bucket of all interactive requests, over all routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactive: Option<RateInput>,
+    /// The bucket of all batch requests, over all routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<RateInput>,
+}
+
+impl LanesInput {
+    /// The header that names a request's lane.
+    #[must_use]
+    pub fn header(&self) -> Option<&str> {
+        self.from.as_ref().map(|LaneSource::Header(name)| name.as_str())
+    }
 }

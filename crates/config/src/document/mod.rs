@@ -20,15 +20,12 @@ use sluicegate_freeze::input::FreezeInput;
 use sluicegate_idempotency::FencesInput;
 use sluicegate_intents::IntentsInput;
 use sluicegate_server::input::ListenInput;
-use sluicegate_upstream::input::UpstreamInput;
+use sluicegate_upstream::input::{RetriesInput, UpstreamInput};
 
 pub use self::{
     admin::AdminInput,
-    later::{
-        AbortInput, BudgetInput, GatesInput, KeyInput, LimitPer, RetriesInput, RolloutInput,
-        RolloutWindowInput, ShadowInput, ShedInput,
-    },
-    limits::{LimitsInput, RouteLimitsInput, RouteTimeoutsInput, TimeoutsInput},
+    later::{AbortInput, GatesInput, KeyInput, RolloutInput, RolloutWindowInput, ShadowInput},
+    limits::{LanesInput, LimitsInput, RouteLimitsInput, RouteTimeoutsInput, TimeoutsInput},
     process::{AccessLogInput, LogFormat, LogInput, LogLevel, PeerInput, ShutdownInput},
     route::{RefusalForm, RouteInput, UpstreamRef, WhenFrozen},
     store::{EmbeddedInput, MemoryInput, StoreInput, SyncInput},
@@ -52,13 +49,16 @@ pub struct Document {
     /// Who a request is for; without it requests have no tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenants: Option<TenantsInput>,
+    /// People who wait, and jobs that do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<LanesInput>,
     /// What a route takes where it says nothing.
     #[serde(default)]
     pub limits: LimitsInput,
     /// How long the gateway waits for what.
     #[serde(default)]
     pub timeouts: TimeoutsInput,
-    /// Not available yet. How often, and how soon, a request is tried again.
+    /// How often, and how soon, a request is sent again; without it only what reached nobody, or died on a kept-alive connection, is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<RetriesInput>,
     /// What is let through, to where; the first match wins. At least one.

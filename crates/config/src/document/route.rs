@@ -8,7 +8,7 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use sluicegate_classify::input::MatchInput;
-use sluicegate_core::Access;
+use sluicegate_core::{Access, Lane};
 use sluicegate_idempotency::IdempotencyInput;
 
 use super::{
@@ -27,6 +27,9 @@ pub struct RouteInput {
     /// Whether its requests may change stored state; without it the method tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
+    /// The lane of its requests, whatever they say; without it `lanes.from` tells, and without that they are interactive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
     /// The upstream's name, or (not available yet) a rollout.
     pub upstream: UpstreamRef,
     /// Its own limits, instead of those at the top level.
@@ -59,6 +62,17 @@ pub struct RouteInput {
     /// Not available yet. The MCP tools that only read; any other is a write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_tools: Option<Vec<String>>,
+}
+
+impl RouteInput {
+    /// The upstream it names, where it names one.
+    #[must_use]
+    pub fn upstream_name(&self) -> Option<&str> {
+        match &self.upstream {
+            UpstreamRef::Named(name) => Some(name),
+            UpstreamRef::Rollout(_) => None,
+        }
+    }
 }
 
 /// Where a route's requests go.

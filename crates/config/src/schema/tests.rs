@@ -222,5 +222,5 @@ fn the_schema_marks_what_comes_later() {
         })
         .collect();
     let later: Vec<_> = marked.iter().filter(|(_, later)| **later).map(|(key, _)| *key).collect();
-    assert_eq!(later, ["retries", "rollouts"]);
+    assert_eq!(later, ["rollouts"]);
 }

@@ -82,6 +82,16 @@ fn a_retry_is_never_asked_for_at_once() {
 }
 
 #[test]
+fn a_wait_that_never_ends_is_told_as_such() {
+    for grpc in [false, true] {
+        let refusal = Refusal::new(Code::RateLimited, "").retry_after(Duration::MAX);
+        let response = refusal.into_response(&facts(grpc));
+        let name = if grpc { "grpc-retry-pushback-ms" } else { "retry-after" };
+        assert_eq!(response.headers()[name], u64::MAX.to_string().as_str());
+    }
+}
+
+#[test]
 fn a_refusal_that_ends_the_connection_says_so() {
     let response = Refusal::new(Code::BadRequest, "").close().into_response(&facts(false));
     assert_eq!(response.headers()["connection"], "close");

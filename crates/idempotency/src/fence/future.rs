@@ -13,8 +13,8 @@ use http_body::Body;
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
 use sluicegate_body::{Gather, Gathered, Gathering};
-use sluicegate_core::{BoxError, Facts, Refusal};
-use sluicegate_store::{fingerprint::has_content_digest, keyed::Keyed};
+use sluicegate_core::{BoxError, Facts, Refusal, Repeat};
+use sluicegate_store::{fence::OnUnknown, fingerprint::has_content_digest, keyed::Keyed};
 use tower_service::Service;
 
 use super::{
@@ -110,6 +110,14 @@ where
     }
 }
 
+/// How far a key of this route carries, once its body is in memory.
+fn repeat(plan: &IdempotencyPlan) -> Repeat {
+    match plan.on_unknown() {
+        OnUnknown::Refuse => Repeat::NotApplied,
+        OnUnknown::Retry => Repeat::Always,
+    }
+}
+
 impl<S, E, B, R> Entry<S, E, B, R>
 where
     S: Service<Request<Gathered<B>>, Response = Response<R>, Error = Refusal>,
@@ -144,7 +152,10 @@ where
                         return Poll::Pending;
                     };
                     let Arrival { home, plan, facts, keyed, own, service, executor, head } = arrival;
-                    let request = Request::from_parts(head, body);
+                    let mut request = Request::from_parts(head, body);
+                    if request.body().is_whole() {
+                        request.extensions_mut().insert(repeat(&plan));
+                    }
                     let (speaker, listener) = line();
                     let start = Start { home, plan, facts, keyed, own, print, service, request };
                     executor.execute(Exchange::new(start, speaker));

@@ -178,17 +178,28 @@ impl Work {
     /// The answer is complete: the end of the attempt, and the room that the answer takes.
     pub(super) fn whole(&mut self) -> (End, Option<Held>) {
         self.moved(Attempt::ended);
-        match self.keeping.take() {
+        let (end, room) = match self.keeping.take() {
             Some(keeping) => keeping.whole(),
             None => (End::Unknown("it ended without an answer".into()), None),
-        }
+        };
+        (self.unless_doubtful(end), room)
     }
 
     /// There is no whole answer, for this reason.
     pub(super) fn broken(&self, why: &str) -> End {
-        match &self.keeping {
+        self.unless_doubtful(match &self.keeping {
             Some(keeping) => keeping.broken(why),
             None => outcome::broken(self.facts.attempt(), why),
+        })
+    }
+
+    /// That its last try did nothing says nothing of one before it that may have been carried out.
+    fn unless_doubtful(&self, end: End) -> End {
+        match end {
+            End::Released if self.facts.attempt().is_doubtful() => {
+                End::Unknown("an earlier try may have been applied".into())
+            }
+            end => end,
         }
     }
 

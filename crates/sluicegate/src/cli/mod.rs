@@ -26,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod admission;
 mod ask;
 mod check;
 mod client;

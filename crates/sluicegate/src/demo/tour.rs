@@ -64,6 +64,8 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
     let upsert = format!(
         "-X PUT http://{listen}/v1/documents/hello {json} -d '{{\"title\":\"Hello\",\"text\":\"Written through the gateway.\"}}'"
     );
+    let queries = format!("-H 'x-tenant-id: trial' {json} -d '{{\"query\":\"write freeze\",\"k\":1}}'");
+    let many = format!("'http://{listen}/v1/retrieve?[1-200]'");
     let status = format!("{program} status{at}");
     let manifest = format!("curl -sw '\\n' http://{listen}/index/manifest");
     let step = |about, commands| Step { about, commands };
@@ -77,6 +79,13 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
         step(
             "An answer with citations, word by word, as an event stream",
             vec![format!("curl -sN 'http://{listen}/v1/answer?q=why+drain+writes+before+a+freeze'")],
+        ),
+        step(
+            "Of two hundred queries at once a small tenant gets what its bucket holds; the others are told when to come back",
+            vec![
+                format!("curl -s {queries} -o /dev/null -w '%{{http_code}}\\n' {many} | sort | uniq -c"),
+                format!("curl -siw '\\n' {queries} {many} | grep -am1 -A10 '^HTTP/1.1 429'"),
+            ],
         ),
         step("A write goes through", vec![format!("curl -sw '\\n' {upsert}")]),
         step(
@@ -128,7 +137,7 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
         step(
             "What was counted",
             vec![format!(
-                "curl -s http://{admin}/metrics | grep -E '^(rag_request_count|sluicegate_(refusals|freeze_blocked|config_gen)).* [1-9]'"
+                "curl -s http://{admin}/metrics | grep -E '^(rag_request_count|sluicegate_(refusals|bucket_refused|freeze_blocked|config_gen)).* [1-9]'"
             )],
         ),
     ]

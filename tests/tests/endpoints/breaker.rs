@@ -1,7 +1,9 @@
-//! An endpoint at which requests fail in a row is left out for a while.
+//! An endpoint at which requests fail in a row is left out for a while, and tried again with a few.
+
+use std::time::{Duration, Instant};
 
 use sluicegate_tests::{
-    Client, Gateway, Raw, Step, Upstream,
+    Client, Gate, Gateway, Raw, Step, Upstream,
     client::{get, post},
     comes_true, eventually,
     load::Load,
@@ -9,6 +11,16 @@ use sluicegate_tests::{
 };
 
 use crate::{all_served, available, state, two, until};
+
+/// How often breakers have changed to a state.
+async fn transitions(gateway: &Gateway, to: &str) -> u64 {
+    gateway.count("sluicegate_upstream_breaker_transitions_total", &format!("to=\"{to}\"")).await
+}
+
+/// What the metrics say of an endpoint's breaker: 0 closed, 1 half open, 2 open.
+async fn gauge(gateway: &Gateway, endpoint: &Upstream) -> u64 {
+    gateway.count("sluicegate_upstream_breaker_state", &format!("endpoint=\"{}\"", endpoint.url())).await
+}
 
 /// Asks until `one` has failed so many requests.
 async fn fail(gateway: &Gateway, one: &Upstream, path: &str, failures: usize) {
@@ -23,7 +35,7 @@ async fn fail(gateway: &Gateway, one: &Upstream, path: &str, failures: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_in_a_row_leave_it_out_until_the_time_is_over() {
-    let (one, other, gateway) = two(", ejection: { consecutive: 3, base: 2s, max: 2s }").await;
+    let (one, other, gateway) = two(", breaker: { consecutive: 3, base: 2s, max: 2s }").await;
     one.answer("/x", response("503 Away", "", ""));
     fail(&gateway, &one, "/x", 2).await;
     assert_eq!(state(&gateway, &one).await, "healthy", "two failures are not three");
@@ -39,18 +51,25 @@ async fn failures_in_a_row_leave_it_out_until_the_time_is_over() {
     assert_eq!(state(&gateway, &one).await, "healthy");
 
     fail(&gateway, &one, "/x", 1).await;
-    assert_eq!(state(&gateway, &one).await, "ejected");
+    assert_eq!(state(&gateway, &one).await, "open");
     assert_eq!(available(&gateway, &one).await, Some(0.0));
-    let ejections = gateway.metric("sluicegate_upstream_ejections_total").await;
-    assert_eq!(ejections, [("upstream=\"main\"".to_owned(), 1.0)]);
+    assert_eq!(transitions(&gateway, "open").await, 1);
+    assert_eq!(gauge(&gateway, &one).await, 2);
     let (seen, others) = (one.seen().len(), other.seen().len());
     all_served(&gateway, 20, || get("/x")).await;
     assert_eq!((one.seen().len(), other.seen().len()), (seen, others + 20), "it is left out");
 
     one.answer("/x", response("200 OK", "", "ok"));
-    until(&gateway, &one, "healthy").await;
+    until(&gateway, &one, "half_open").await;
+    let ask = async || {
+        all_served(&gateway, 2, || get("/x")).await;
+        state(&gateway, &one).await == "healthy"
+    };
+    comes_true("enough requests have succeeded", ask).await;
+    assert!(one.seen().len() >= seen + 3, "it has proven itself");
+    let told = (transitions(&gateway, "half_open").await, transitions(&gateway, "closed").await);
+    assert_eq!((told, gauge(&gateway, &one).await), ((1, 1), 0));
     all_served(&gateway, 20, || get("/x")).await;
-    assert!(one.seen().len() > seen, "it is used again");
     assert_eq!((available(&gateway, &one).await, available(&gateway, &other).await), (Some(1.0), Some(1.0)));
 }
 
@@ -64,7 +83,7 @@ async fn a_reset_and_a_timeout_and_garbage_count_as_failures() {
         vec![Step::Read, Step::Send(response("504 Gateway Timeout", "", "")), Step::Close],
     ] {
         let (one, other, gateway) =
-            two(", ejection: { consecutive: 2, base: 1m }, timeouts: { per_try: 200ms }").await;
+            two(", breaker: { consecutive: 2, base: 1m, max: 1m }, timeouts: { per_try: 200ms }").await;
         one.on("/x", steps.clone());
         // Writes: a read on a pooled connection may go out twice.
         let mut client = Client::h1(gateway.address()).await;
@@ -73,7 +92,7 @@ async fn a_reset_and_a_timeout_and_garbage_count_as_failures() {
             one.count("/x") >= 2
         };
         comes_true("it has failed", ask).await;
-        assert_eq!(state(&gateway, &one).await, "ejected", "{steps:?}");
+        assert_eq!(state(&gateway, &one).await, "open", "{steps:?}");
         let before = other.count("/x");
         all_served(&gateway, 10, || post("/x", "hello")).await;
         assert_eq!((one.count("/x"), other.count("/x")), (2, before + 10), "{steps:?}");
@@ -82,7 +101,7 @@ async fn a_reset_and_a_timeout_and_garbage_count_as_failures() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_no_gateway_errors_never_leave_it_out() {
-    let (one, other, gateway) = two(", ejection: { consecutive: 1, base: 1m }").await;
+    let (one, other, gateway) = two(", breaker: { consecutive: 1, base: 1m, max: 1m }").await;
     for status in ["500 Broken", "404 Gone", "429 Slow", "501 Not Here"] {
         one.answer("/x", response(status, "", ""));
         fail(&gateway, &one, "/x", 3).await;
@@ -105,24 +124,77 @@ async fn answers_that_are_no_gateway_errors_never_leave_it_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_all_are_left_out_all_are_used() {
-    let (one, other, gateway) = two(", ejection: { consecutive: 1, base: 1m }").await;
+async fn where_all_are_left_out_requests_are_refused_and_told_when_to_come_back() {
+    let (one, other, gateway) = two(", breaker: { consecutive: 1, base: 2s, max: 2s }").await;
+    let mut client = Client::h1(gateway.address()).await;
     for upstream in [&one, &other] {
         upstream.answer("/x", response("503 Away", "", ""));
     }
-    fail(&gateway, &one, "/x", 1).await;
-    fail(&gateway, &other, "/x", 1).await;
-    for upstream in [&one, &other] {
-        assert_eq!(state(&gateway, upstream).await, "ejected");
+    // One each, since the second cannot meet the first one's.
+    for _ in 0..2 {
+        assert_eq!(client.ask(get("/x")).await.status, 503);
     }
-    let before = (one.count("/"), other.count("/"));
-    all_served(&gateway, 40, || get("/")).await;
-    assert!(one.count("/") > before.0 && other.count("/") > before.1);
+    let asked = (one.count("/x"), other.count("/x"));
+    assert_eq!(asked, (1, 1));
+    let refusal = client.ask(get("/")).await;
+    assert_eq!((refusal.status, refusal.code().as_str()), (503, "overloaded"), "{refusal:?}");
+    assert_eq!((one.seen().len(), other.seen().len()), asked, "nobody was asked");
+    assert_eq!(gateway.count("sluicegate_upstream_breaker_refused_total", "").await, 1);
+    // Two seconds from the first that opened, and a fifth more at most.
+    let wait = refusal.json()["retry_after_ms"].as_u64().unwrap();
+    let seconds: u64 = refusal.header("retry-after").parse().unwrap();
+    assert!((1..=2400).contains(&wait) && seconds == wait.div_ceil(1000), "{wait} ms, {seconds} s");
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    assert_eq!(client.ask(get("/")).await.status, 200, "it was told the truth");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_its_time_is_over_a_few_requests_decide() {
+    const BASE: Duration = Duration::from_secs(2);
+    let (one, other, gateway) = two(", breaker: { consecutive: 1, base: 2s, max: 2s, probes: 2 }").await;
+    let gate = Gate::default();
+    one.answer("/bad", response("503 Away", "", ""));
+    fail(&gateway, &one, "/bad", 1).await;
+    for upstream in [&one, &other] {
+        let ok = response("200 OK", "", "");
+        upstream.on("/x", [Step::Read, Step::Wait(gate.clone()), Step::Send(ok)]);
+    }
+    until(&gateway, &one, "half_open").await;
+
+    let since = Instant::now();
+    let mut probes = Vec::new();
+    let ask = async || {
+        let mut raw = Raw::connect(gateway.address()).await;
+        raw.send("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        probes.push(raw);
+        eventually("it has come somewhere", || one.count("/x") + other.count("/x") == probes.len()).await;
+        one.running() == 2
+    };
+    comes_true("two requests are under way", ask).await;
+    assert_eq!(gauge(&gateway, &one).await, 1);
+    all_served(&gateway, 20, || get("/")).await;
+    // One more may go after each further `base` that those are out.
+    let more = since.elapsed().div_duration_f64(BASE).floor();
+    let probes_sent = (one.count("/x") + one.count("/")) as f64;
+    assert!(probes_sent <= 2.0 + more, "{probes_sent} went to it");
+    gate.open();
+    until(&gateway, &one, "healthy").await;
+    for mut raw in probes {
+        assert_eq!(raw.answer().await.unwrap().status, 200);
+    }
+
+    // Where one of them fails it is left out again.
+    fail(&gateway, &one, "/bad", 1).await;
+    until(&gateway, &one, "half_open").await;
+    let before = transitions(&gateway, "open").await;
+    fail(&gateway, &one, "/bad", 1).await;
+    assert_eq!(transitions(&gateway, "open").await, before + 1);
+    assert_eq!(state(&gateway, &one).await, "open");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_read_fails_while_one_of_two_is_killed_and_comes_back() {
-    let (one, other, gateway) = two(", ejection: { consecutive: 5, base: 200ms, max: 200ms }").await;
+    let (one, other, gateway) = two(", breaker: { consecutive: 5, base: 200ms, max: 200ms }").await;
     let address = one.address();
     other.brief();
     let load = Load::start(gateway.address(), 8, "/load");
@@ -155,7 +227,7 @@ async fn no_read_fails_while_one_of_two_is_killed_and_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_reached_costs_no_request_not_even_a_write() {
     // Never left out: every other request meets the dead one first.
-    let (one, other, gateway) = two(", ejection: { consecutive: 0 }").await;
+    let (one, other, gateway) = two(", breaker: { consecutive: 0 }").await;
     all_served(&gateway, 20, || post("/", "hello")).await;
     one.stop().await;
     let unreachable = async || {

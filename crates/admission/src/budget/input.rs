@@ -1,0 +1,78 @@
+//! `budget:` of a route's limits: what is written there, and what it means.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sluicegate_core::units::Span;
+
+use super::rule::{Rule, RuleError};
+
+/// What is reserved for an answer whose request names no maximum, if nothing else is said: a
+/// long answer; few are longer, and what was not used is given back.
+pub const DEFAULT_MAX_TOKENS: u64 = 4096;
+
+/// LLM tokens per tenant, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetInput {
+    /// Tokens in one `per`.
+    pub tokens: u64,
+    /// The time in which they come back.
+    pub per: Span,
+    /// Tokens that may be taken at once; without it `tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u64>,
+    /// What is reserved for an answer whose request names no maximum; without it 4096, or half the burst where that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_tokens: Option<u64>,
+}
+
+/// A budget that has been checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetSettings {
+    /// How many tokens, and how fast they come back.
+    pub rule: Rule,
+    /// What is reserved for an answer whose request names no maximum.
+    pub default_max_tokens: u64,
+}
+
+impl BudgetInput {
+    /// What it means, or what is wrong with it.
+    pub fn check(&self) -> Result<BudgetSettings, RuleError> {
+        let burst = self.burst.unwrap_or(self.tokens);
+        let rule = Rule::new(self.tokens, self.per.0, burst)?;
+        let default = self.default_max_tokens.unwrap_or(DEFAULT_MAX_TOKENS.min(burst / 2));
+        if default >= burst {
+            return Err(RuleError::Default { default, burst });
+        }
+        Ok(BudgetSettings { rule, default_max_tokens: default })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BudgetInput, RuleError, Span};
+
+    fn input(tokens: u64, per: u64, burst: Option<u64>, default: Option<u64>) -> BudgetInput {
+        BudgetInput { tokens, per: Span::secs(per), burst, default_max_tokens: default }
+    }
+
+    #[test]
+    fn what_is_left_out_follows_from_the_rest() {
+        let settings = input(100_000, 60, None, None).check().unwrap();
+        assert_eq!((settings.rule.burst(), settings.default_max_tokens), (100_000, 4096));
+        let small = input(100_000, 60, Some(1000), None).check().unwrap();
+        assert_eq!((small.rule.burst(), small.default_max_tokens), (1000, 500));
+    }
+
+    #[test]
+    fn a_budget_that_lets_nothing_in_is_refused() {
+        assert_eq!(input(0, 60, None, None).check(), Err(RuleError::NoTokens));
+        assert_eq!(input(1, 0, None, None).check(), Err(RuleError::Per));
+        assert_eq!(input(1, 367 * 86_400, None, None).check(), Err(RuleError::Per));
+        assert_eq!(input(1, 1, Some(0), None).check(), Err(RuleError::NoBurst));
+        assert_eq!(
+            input(10, 1, Some(10), Some(10)).check(),
+            Err(RuleError::Default { default: 10, burst: 10 })
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! What a request holds of the guards, from its first charge to the end of its answer.
+
+use http::{HeaderMap, Request};
+use sluicegate_core::{Facts, Lane, Refusal, Tenant};
+use tokio::time::Instant;
+
+use crate::{
+    buckets::{Ask, Charged, Class, RATE_LIMIT, RATE_LIMIT_POLICY},
+    budget::{Ask as TokenAsk, Reservation},
+    plan::AdmissionPlan,
+    queue::{Entry, Permit, Ticket},
+    refuse,
+};
+
+/// What a request has been charged and given so far.
+///
+/// Dropped before the request goes out, everything is given back. After that the charge
+/// stands, and permit and reservation are handed to the exchange where it goes on without its
+/// client.
+#[derive(Debug)]
+pub(super) struct Holding {
+    pub(super) plan: AdmissionPlan,
+    pub(super) facts: Facts,
+    charged: Option<Charged>,
+    class: Class,
+    pub(super) reservation: Option<Reservation>,
+    /// The answer's usage was asked for by the gateway and not by the client.
+    pub(super) strip: bool,
+    pub(super) permit: Option<Permit>,
+    sent: bool,
+}
+
+impl Holding {
+    /// Charges the buckets.
+    pub(super) fn charge(plan: AdmissionPlan, facts: Facts, now: Instant) -> Result<Self, Refusal> {
+        let settled = facts.classified();
+        let tenant = settled.and_then(|settled| settled.tenant.as_ref());
+        let (class, _) = plan.0.tenants.of(tenant);
+        let pays = settled.is_none_or(|settled| settled.cost > 0);
+        let charged = match &plan.0.buckets {
+            Some(set) if pays => {
+                let ask = Ask {
+                    cost: settled.map_or(1, |settled| settled.cost),
+                    tenant: tenant.map(Tenant::as_str),
+                    class,
+                    lane: settled.map_or(Lane::Interactive, |settled| settled.lane),
+                };
+                Some(set.charge(&ask, now).map_err(|denied| refuse::rate(&denied, set, class))?)
+            }
+            _ => None,
+        };
+        let (reservation, permit) = (None, None);
+        Ok(Self { plan, facts, charged, class, reservation, strip: false, permit, sent: false })
+    }
+
+    fn tenant(&self) -> Option<&str> {
+        self.facts.classified().and_then(|settled| settled.tenant.as_ref()).map(Tenant::as_str)
+    }
+
+    /// Reserves the tokens that a request may use.
+    pub(super) fn reserve(&mut self, ask: &TokenAsk, now: Instant) -> Result<(), Refusal> {
+        let Some(budget) = &self.plan.0.budget else { return Ok(()) };
+        let tenant = self.facts.classified().and_then(|settled| settled.tenant.as_ref());
+        let (_, factor) = self.plan.0.tenants.of(tenant);
+        let ledger = budget.ledger.under(budget.ledger.rule().times(factor));
+        let reservation = if self.plan.0.enforce {
+            ledger.reserve(self.tenant(), ask.estimate(), now).map_err(|denied| refuse::budget(&denied))?
+        } else {
+            ledger.reserve_unenforced(self.tenant(), ask.estimate(), now).0
+        };
+        self.reservation = Some(reservation);
+        Ok(())
+    }
+
+    /// Asks for a place, at once or in the queue.
+    pub(super) fn enter(&self, bytes: u64, now: Instant) -> Entry {
+        let settled = self.facts.classified();
+        let ticket = Ticket {
+            tenant: self.tenant(),
+            upstream: self.plan.0.upstream.as_ref(),
+            lane: settled.map_or(Lane::Interactive, |settled| settled.lane),
+            deadline: settled.and_then(|settled| settled.deadline),
+            bytes,
+        };
+        self.plan.0.line.enter(&ticket, now)
+    }
+
+    /// The request goes out.
+    pub(super) fn send<B>(&mut self, request: &mut Request<B>) {
+        self.sent = true;
+        if let Some(reservation) = &mut self.reservation {
+            reservation.sent();
+        }
+        let pressure = self.plan.0.line.pressure(self.plan.0.upstream.as_deref());
+        if pressure > 0.0 {
+            request.headers_mut().insert(crate::queue::PRESSURE, crate::queue::pressure_value(pressure));
+        }
+    }
+
+    /// Tells the client what its buckets hold.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        let (Some(set), Some(charged)) = (&self.plan.0.buckets, &self.charged) else { return };
+        if let Some(policy) = set.policy(self.class) {
+            headers.append(RATE_LIMIT_POLICY, policy.clone());
+        }
+        if let Some(told) = set.rate_limit(charged.told()) {
+            headers.append(RATE_LIMIT, told);
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        if !self.sent {
+            if let (Some(set), Some(charged)) = (&self.plan.0.buckets, self.charged.take()) {
+                set.refund(charged, Instant::now());
+            }
+            return;
+        }
+        // An exchange that outlives its client goes on holding them; else they are dropped.
+        if let Some(permit) = self.permit.take() {
+            self.facts.keep(permit);
+        }
+        if let Some(reservation) = self.reservation.take() {
+            self.facts.keep(reservation);
+        }
+    }
+}

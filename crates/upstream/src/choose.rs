@@ -1,0 +1,152 @@
+//! Which endpoint gets a request.
+//!
+//! Of two drawn by lot the one with less in flight on this worker (Mitzenmacher, "The power of two
+//! choices", 2001), among the best that there are:
+//!
+//! 1. those whose breaker lets a request through and that the probes find healthy;
+//! 2. where there is none, those whose breaker lets a request through: what requests met weighs
+//!    more than what a probe met, and a probe that is wrong must not take a whole service down;
+//! 3. where there is none either, nobody: all are failing, and load would keep them down.
+//!
+//! Endpoints that the request has just failed at are left out; see [`Way`](crate::way::Way).
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    RequestBody,
+    endpoint::{Endpoint, Trial},
+    pool::Pools,
+    registry::Upstream,
+};
+
+impl Upstream {
+    /// How long until the first of its endpoints lets a request through; zero where one does now.
+    pub(crate) fn wait(&self) -> Duration {
+        let waits = self.endpoints.iter().map(|endpoint| endpoint.breaker.wait(&self.breaker));
+        waits.min().unwrap_or_default()
+    }
+
+    /// Whether an endpoint that is not in `tried` would let a request through.
+    pub(crate) fn has_other_than(&self, tried: &[u64]) -> bool {
+        self.endpoints.iter().any(|endpoint| self.is_fit(endpoint, tried))
+    }
+
+    fn is_fit(&self, endpoint: &Endpoint, tried: &[u64]) -> bool {
+        !tried.contains(&endpoint.id) && endpoint.breaker.wait(&self.breaker).is_zero()
+    }
+}
+
+impl<B: RequestBody> Pools<B> {
+    /// A try at one of the endpoints that are not in `tried`, or how long until one of the
+    /// upstream's endpoints lets a request through.
+    pub(crate) fn choose(&self, upstream: &Upstream, tried: &[u64]) -> Result<Trial, Duration> {
+        if let ([only], []) = (&upstream.endpoints[..], tried) {
+            return Trial::begin(only, &upstream.breaker);
+        }
+        // One that lets a last probe through may be another worker's by the time it is drawn.
+        for _ in 0..upstream.endpoints.len() {
+            let Some(drawn) = self.draw(upstream, tried) else { break };
+            if let Ok(trial) = Trial::begin(drawn, &upstream.breaker) {
+                return Ok(trial);
+            }
+        }
+        Err(upstream.wait())
+    }
+
+    fn draw<'a>(&self, upstream: &'a Upstream, tried: &[u64]) -> Option<&'a Arc<Endpoint>> {
+        let fit = || upstream.endpoints.iter().filter(|endpoint| upstream.is_fit(endpoint, tried));
+        let healthy = fit().filter(|endpoint| endpoint.is_healthy()).count();
+        let among = |at: usize| match healthy {
+            0 => fit().nth(at),
+            _ => fit().filter(|endpoint| endpoint.is_healthy()).nth(at),
+        };
+        let len = if healthy == 0 { fit().count() } else { healthy };
+        if len < 2 {
+            return among(0);
+        }
+        let below = |bound: usize| usize::try_from(self.chance.below(bound as u64)).unwrap_or(0);
+        let one = below(len);
+        let other = below(len - 1);
+        let other = if other >= one { other + 1 } else { other };
+        match (among(one), among(other)) {
+            (Some(one), Some(other)) if self.in_flight(other) < self.in_flight(one) => Some(other),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use prometheus_client::registry::Registry;
+    use sluicegate_core::Chance;
+    use tokio::{task::LocalSet, time::advance};
+
+    use super::Upstream;
+    use crate::{
+        endpoint::{
+            Endpoint,
+            tests::{RULE, endpoint, fail},
+        },
+        metrics::UpstreamMetrics,
+        pool::Pools,
+        retry::budget::RetryBudget,
+    };
+
+    fn upstream(endpoints: Vec<Arc<Endpoint>>) -> Upstream {
+        Upstream {
+            id: 1,
+            name: "main".into(),
+            endpoints,
+            health: None,
+            breaker: RULE,
+            not_applied: [].into(),
+            max_idle: 4,
+            budget: Arc::new(RetryBudget::new()),
+            metrics: UpstreamMetrics::register(&mut Registry::default()).retries("main"),
+        }
+    }
+
+    /// Which of the endpoints a hundred choices fall on.
+    fn chosen(pools: &Pools<Full<Bytes>>, upstream: &Upstream, tried: &[u64]) -> Vec<usize> {
+        let mut chosen: Vec<_> = (0..100)
+            .filter_map(|_| pools.choose(upstream, tried).ok())
+            .map(|trial| upstream.endpoints.iter().position(|it| it.id == trial.id).unwrap())
+            .collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_best_that_there_are() {
+        LocalSet::new()
+            .run_until(async {
+                let pools = Pools::<Full<Bytes>>::new(Chance::seeded(1));
+                let upstream = upstream(vec![endpoint(), endpoint(), endpoint()]);
+                let all = &upstream.endpoints;
+                assert_eq!(chosen(&pools, &upstream, &[]), [0, 1, 2]);
+                assert_eq!(chosen(&pools, &upstream, &[all[1].id]), [0, 2], "one was tried");
+                all[0].entrust(1, true);
+                all[0].probed(1, false);
+                assert_eq!(chosen(&pools, &upstream, &[]), [1, 2], "one is not healthy");
+                fail(&all[1]);
+                assert_eq!(chosen(&pools, &upstream, &[]), [2], "another one is failing");
+                fail(&all[2]);
+                assert_eq!(chosen(&pools, &upstream, &[]), [0], "a probe may be wrong");
+                fail(&all[0]);
+                assert!(chosen(&pools, &upstream, &[]).is_empty(), "all are failing");
+                assert_eq!(pools.choose(&upstream, &[]).unwrap_err(), upstream.wait());
+                advance(upstream.wait()).await;
+                let mut trial = pools.choose(&upstream, &[]).unwrap();
+                let at = all.iter().position(|it| it.id == trial.id).unwrap();
+                assert!(!chosen(&pools, &upstream, &[]).contains(&at), "one probe at a time");
+                trial.succeeded(&RULE);
+                assert!(pools.choose(&upstream, &[]).is_ok());
+            })
+            .await;
+    }
+}
