@@ -1,7 +1,7 @@
 //! What a sidecar costs while it does nothing: how soon it serves, and how much memory it
 //! keeps, idle and after its first thousand requests.
 //!
-//! It runs `config/sidecar.yaml` with other addresses, with its one worker and with one per
+//! It runs `config/sidecar.yaml` with other addresses and a rate that lets the load in, with its one worker and with one per
 //! core; then a gateway that fences writes on disk, of which it is told what memory it keeps
 //! after them, after a `kill -9` and a new start, and when it has rested. The program is
 //! `sluicegate` beside this one where that has been built, else the same code inside of this
@@ -157,6 +157,8 @@ fn document(upstream: SocketAddr, workers: &str) -> Result<String, Failure> {
         ("127.0.0.1:9901", "127.0.0.1:0"),
         ("127.0.0.1:7001", &upstream),
         ("workers: 1\n", workers),
+        // What is measured is memory, and not how fast requests may come.
+        ("rps: 20, burst: 40", "rps: 100000, burst: 100000"),
     ] {
         if !text.contains(from) {
             return Err(format!("config/sidecar.yaml holds no `{}` to replace", from.trim()).into());
