@@ -80,8 +80,8 @@ impl Admission {
     }
 
     /// The part of a route's plan; none where nothing is limited. What runs does not change
-    /// before the plan is [applied](Admission::apply): a document that is refused in the end
-    /// leaves no trace.
+    /// before the plan is [applied](Admission::apply): what a document that is refused in the end
+    /// has made for new names is used by nobody, is not shown, and is forgotten after a while.
     ///
     /// It fails where a tenant class makes numbers that no bucket can have.
     pub fn plan(
