@@ -14,12 +14,14 @@
 //! 2. [`limit_accept_encoding`] makes sure that the answer can be read.
 //! 3. [`Ask::read`] takes the estimate from the gathered body; a body that was not gathered is
 //!    [`Ask::unread`].
-//! 4. [`Ledger::reserve`] takes the estimate from the tenant, or says [`Denied`].
+//! 4. [`Ledger::reserve`] takes the estimate, [raised](Raise) by what earlier answers have shown,
+//!    from the tenant, or says [`Denied`].
 //! 5. Where [`Ask::must_ask_for_usage`] and [`may_change_body`], the request goes out
 //!    [`asking_for_usage`](Ask::asking_for_usage). From then on the [`Reservation`] is
 //!    [`sent`](Reservation::sent).
 //! 6. [`Metered`] carries the answer's body, reads it, and settles. Where no answer came the
 //!    reservation is [released](Reservation::release) if nothing reached a model, or dropped.
+//!    Under [`Overrun::Cut`] it is [cutting](Metered::cutting).
 //!
 //! # What is promised
 //!
@@ -29,12 +31,18 @@
 //! - No request is let in unless its whole estimate is there. So over the life of a ledger a
 //!   tenant uses at most `burst + tokens × time / per`, and beyond it the errors of the
 //!   estimates that were out at the same time; none where estimates are not exceeded. As soon
-//!   as an answer shows that its estimate was too low, the rest is taken, before it has ended.
+//!   as an answer shows that its estimate was too low, the rest is taken, before it has ended,
+//!   and estimates made after that are raised by as much. So errors add up only until the first
+//!   of them shows, and as far as they differ.
+//! - Under [`Overrun::Cut`] the answers of streams add one event's tokens each to that, however much
+//!   more they would have taken, as far as those can be counted: what the provider has generated and
+//!   nobody has read is not seen. What prompts take is used before it is told.
 //!   Tokens that were reserved and given back may be spent again at once, so within less time
 //!   than an answer takes, more than one burst may be reserved.
 //! - A wait that is told is true: alone, a request of the same size is let in after exactly so
-//!   long.
-//! - Debts outlive reloads, changes of the budget's own numbers, and floods of tenants. Memory
+//!   long, whatever the answers of other tenants show meanwhile.
+//! - Nothing that fits the burst by its plain estimate is refused for good.
+//! - Debts, and what was learned, outlive reloads, changes of the budget's own numbers, and floods of tenants. Memory
 //!   is bounded by [`MOST_TENANTS`] × [`BYTES_PER_CELL`] for each budget.
 //! - A request's body is changed in one place at most, every other byte as it was; an answer
 //!   loses the one chunk that this added to it. The other chunks carry a `usage` of `null`
@@ -65,6 +73,8 @@
 //! | `sluicegate_budget_reservations{budget}` | those requests |
 //! | `sluicegate_budget_tenants{budget}` | tenants that have a cell of their own |
 //! | `sluicegate_budget_overflow_total{budget}` | requests that shared the overflow cell |
+//! | `sluicegate_budget_cut_total{budget}` | streams that were ended because the budget was used up |
+//! | `sluicegate_budget_estimate_factor{budget,of}` | what estimates are multiplied by: of a `prompt`, of an answer with `max_tokens` and by `default_max_tokens` |
 //!
 //! # Example
 //!
@@ -78,9 +88,9 @@
 //! let now = Instant::now();
 //! let ledger = budgets.ledger("chat", Rule::new(1000, Duration::from_secs(60), 1000)?, now);
 //!
-//! let mut first = ledger.reserve(Some("acme"), Estimate { prompt: 100, output: 800 }, now)?;
+//! let mut first = ledger.reserve(Some("acme"), Estimate { prompt: 100, output: 800, limited: true }, now)?;
 //! first.sent();
-//! let second = ledger.reserve(Some("acme"), Estimate { prompt: 100, output: 300 }, now);
+//! let second = ledger.reserve(Some("acme"), Estimate { prompt: 100, output: 300, limited: true }, now);
 //! assert!(matches!(second, Err(Denied::Empty { available: 100, .. })));
 //!
 //! first.settle(Settled::ByUsage(150), now);
@@ -91,6 +101,7 @@
 mod ask;
 mod cells;
 mod chunk;
+mod cut;
 mod dialect;
 mod encoding;
 mod estimate;
@@ -99,6 +110,7 @@ mod hole;
 mod home;
 mod input;
 mod json;
+mod learned;
 mod ledger;
 mod meter;
 mod metered;
@@ -107,15 +119,18 @@ mod reservation;
 mod rule;
 mod skim;
 mod stream;
+mod told;
 mod usage;
 
 pub use ask::{Ask, may_change_body};
 pub use cells::{BYTES_PER_CELL, MOST_TENANTS};
+pub use cut::Cut;
 pub use dialect::Dialect;
 pub use encoding::limit_accept_encoding;
 pub use estimate::{Estimate, MEDIA_TOKENS, tokens_of};
 pub use home::Budgets;
-pub use input::{BudgetInput, BudgetSettings, DEFAULT_MAX_TOKENS};
+pub use input::{BudgetInput, BudgetSettings, DEFAULT_MAX_TOKENS, Overrun};
+pub use learned::{MOST_FACTOR, Raise, WINDOW};
 pub use ledger::{Denied, Ledger, Standing};
 pub use metered::Metered;
 pub use reservation::{Reservation, Settled};

@@ -114,6 +114,7 @@ impl Admission {
         let budget = limits.budget.map(|settings| RouteBudget {
             ledger: home.budgets.ledger(route, settings.rule, Instant::now()),
             default_max_tokens: settings.default_max_tokens,
+            overrun: settings.overrun,
         });
         let of_queue = Limits {
             concurrent: limits.concurrent.filter(|_| !per_tenant),
@@ -176,6 +177,7 @@ impl Admission {
         let now = Instant::now();
         self.0.queues.sweep(now);
         self.0.budgets.forget_unused(now);
+        self.0.budgets.show(now);
     }
 
     /// How admission is doing.

@@ -6,7 +6,7 @@ use sluicegate_core::Tenant;
 
 use crate::{
     buckets::{BucketSet, Class, Classes, Rate, SharedBucket},
-    budget::{BudgetSettings, Ledger},
+    budget::{BudgetSettings, Ledger, Overrun},
     input::Per,
     queue::{Cap, Limits, Line, ShedLimits},
 };
@@ -131,4 +131,5 @@ impl SharedBuckets {
 pub(crate) struct RouteBudget {
     pub(crate) ledger: Ledger,
     pub(crate) default_max_tokens: u64,
+    pub(crate) overrun: Overrun,
 }

@@ -23,7 +23,7 @@ fn a_million_tenants_in_debt_stay_within_the_stated_memory() {
     let ledger = budgets.ledger("llm", rule, now);
     let before = resident_bytes();
     for tenant in 0..1_000_000 {
-        let estimate = Estimate { prompt: 1, output: 0 };
+        let estimate = Estimate { prompt: 1, output: 0, limited: true };
         if let Ok(reservation) = ledger.reserve(Some(&format!("tenant-{tenant}")), estimate, now) {
             reservation.settle(Settled::ByUsage(5000), now);
         }

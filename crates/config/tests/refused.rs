@@ -133,6 +133,10 @@ const ADDED: &[(&str, &str)] = &[
         "g.yaml:13:19: limits.budget: `default_max_tokens` (100) is not below `burst` (100), so a request that names no maximum would never be let in; lower the one or raise the other",
     ),
     (
+        "limits: { budget: { tokens: 100, per: 1m, overrun: stop } }",
+        "g.yaml:13:52: limits.budget.overrun: unknown choice `stop`; the choices here are finish, cut",
+    ),
+    (
         "limits: { global: { rps: -1 } }",
         "g.yaml:13:19: limits.global: rps -1: a rate is a number above 0 and at most 1000000; leave it out for no limit",
     ),

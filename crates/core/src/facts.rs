@@ -10,7 +10,7 @@
 //! | [`Classified`]: route plan, access, tenant, lane, cost, deadline, JSON-RPC id | classify, once | the guards, upstream, ingress |
 //! | [`Attempt`] | upstream, tunnels | freeze, later the fence |
 //! | [`BodyFault`] | the request body's own limits | upstream, to word the refusal |
-//! | [cut](Facts::cut): the exchange must end with its client | freeze | the fence |
+//! | [cut](Facts::cut): the exchange must end with its client | freeze, admission | the fence |
 //! | [deferred](Facts::defer): the write must be kept and not sent | freeze | the intents |
 //! | [outliving](Facts::outlive): what the exchange holds on to after its client has left | the fence; guards further out | the fence |
 
@@ -269,7 +269,7 @@ impl Facts {
         self.0.outliving.keep(guard);
     }
 
-    /// The exchange must not outlive its client: a freeze has ended its stream.
+    /// The exchange must not outlive its client: a guard has ended its stream.
     pub fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
     }

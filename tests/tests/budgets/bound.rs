@@ -4,7 +4,8 @@
 //! tokens than its bytes say, and the answer ends at its maximum, no request takes more than was
 //! reserved for it, and all together never pass the budget by a single token, however many run at
 //! once. Where requests take more, each of those that run at the same time passes by its own
-//! error, and no other is let in before the debt is paid.
+//! error, and no other is let in before the debt is paid; unless one has shown before how much that
+//! is ([`learned`](crate::learned)), or streams are [cut](crate::cut).
 
 use std::{
     sync::{

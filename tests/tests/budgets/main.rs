@@ -7,6 +7,8 @@ mod abort;
 mod answers;
 mod ask;
 mod bound;
+mod cut;
+mod learned;
 mod refuse;
 
 use http::Request;

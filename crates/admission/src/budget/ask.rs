@@ -48,7 +48,7 @@ impl Ask {
         let asks = read.streams && dialect.must_ask_for_usage();
         let insertion = if asks { read.options.insertion(body) } else { None };
         Self {
-            estimate: Estimate { prompt, output: read.output(dialect, default_max_tokens) },
+            estimate: read.estimate(prompt, dialect, default_max_tokens),
             streams: read.streams,
             insertion,
         }
@@ -57,8 +57,8 @@ impl Ask {
     /// For a body that cannot be read here, of `length` bytes as far as is known.
     #[must_use]
     pub fn unread(dialect: Dialect, length: u64, default_max_tokens: u64) -> Self {
-        let output = Read::default().output(dialect, default_max_tokens);
-        Self { estimate: Estimate { prompt: tokens_of(length), output }, streams: false, insertion: None }
+        let estimate = Read::default().estimate(tokens_of(length), dialect, default_max_tokens);
+        Self { estimate, streams: false, insertion: None }
     }
 
     /// What it may take.
@@ -124,11 +124,10 @@ struct Media {
 }
 
 impl Read {
-    fn output(&self, dialect: Dialect, default_max_tokens: u64) -> u64 {
-        if !dialect.answers_text() {
-            return 0;
-        }
-        self.max.unwrap_or(default_max_tokens).saturating_mul(self.answers.unwrap_or(1).max(1))
+    fn estimate(&self, prompt: u64, dialect: Dialect, default_max_tokens: u64) -> Estimate {
+        let of_one = if dialect.answers_text() { self.max.unwrap_or(default_max_tokens) } else { 0 };
+        let output = of_one.saturating_mul(self.answers.unwrap_or(1).max(1));
+        Estimate { prompt, output, limited: self.max.is_some() }
     }
 }
 

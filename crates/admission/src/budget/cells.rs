@@ -20,14 +20,14 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{hole::Hole, rule::Rule};
+use super::{hole::Hole, rule::Rule, told::Told};
 
 /// Tenants that have a cell of their own, if nothing else is said.
 pub const MOST_TENANTS: usize = 100_000;
 
-/// What a tenant's cell costs at most, in bytes: up to 80 on the heap with the allocator's
+/// What a tenant's cell costs at most, in bytes: up to 96 on the heap with the allocator's
 /// share, and up to 39 for its place in a table that is at least seven sixteenths full.
-pub const BYTES_PER_CELL: usize = 128;
+pub const BYTES_PER_CELL: usize = 136;
 
 /// The least time between two sweeps of one shard.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
@@ -35,8 +35,15 @@ const SWEEP_EVERY: Duration = Duration::from_millis(100);
 /// Enough that the workers of one machine seldom meet.
 const SHARDS: usize = 16;
 
-/// One tenant's hole.
-pub(super) type Cell = Mutex<Hole>;
+/// One tenant's account, for all its requests.
+pub(super) type Cell = Mutex<Account>;
+
+/// What is kept of one tenant.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    pub(super) hole: Hole,
+    pub(super) told: Told,
+}
 
 #[derive(Debug)]
 pub(super) struct Cells {
@@ -100,7 +107,7 @@ impl Cells {
     /// What is missing for `tenant`, without making a cell: a tenant that has none is full.
     pub(super) fn peek(&self, tenant: Option<&str>) -> Hole {
         let key = self.hasher.hash_one(tenant);
-        self.shard(key).lock().cells.get(&key).map_or_else(Hole::default, |cell| *cell.lock())
+        self.shard(key).lock().cells.get(&key).map_or_else(Hole::default, |cell| cell.lock().hole)
     }
 
     /// How many tenants have a cell of their own.
@@ -137,7 +144,7 @@ impl Shard {
 /// Whether forgetting a cell changes nothing: nobody holds it, and nothing is missing. Cells
 /// are handed out under the shard's lock only, so nobody can begin to hold it meanwhile.
 fn is_spare(cell: &Arc<Cell>, rule: &Rule, now: u64) -> bool {
-    Arc::strong_count(cell) == 1 && cell.lock().missing(rule, now) == 0
+    Arc::strong_count(cell) == 1 && cell.lock().hole.missing(rule, now) == 0
 }
 
 #[cfg(test)]

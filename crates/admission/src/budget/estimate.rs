@@ -7,7 +7,8 @@
 //! character beyond ASCII, of which most scripts need about one each. It is taken over the
 //! whole body, so that the JSON around the text stands for the tokens that chat templates put
 //! around messages. Pictures and files in the body (base64) count [`MEDIA_TOKENS`] each
-//! whatever their length. Numbers of the answer correct all this in the end.
+//! whatever their length. Numbers of the answer correct all this in the end, and raise the
+//! estimates of those after it ([`learned`](super::learned)).
 
 /// What a picture or file in the body counts: what Anthropic states for the largest picture
 /// that is not scaled down (1568 pixels wide, pixels / 750); OpenAI's are of the same size.
@@ -23,6 +24,8 @@ pub struct Estimate {
     pub prompt: u64,
     /// Of its answer.
     pub output: u64,
+    /// Whether the request names the most that its answer may take; else `output` is a guess.
+    pub limited: bool,
 }
 
 impl Estimate {

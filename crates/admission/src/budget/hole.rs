@@ -69,6 +69,13 @@ impl Hole {
         self.depth = self.depth.saturating_add(u128::from(tokens) * u128::from(self.per));
     }
 
+    /// Takes of `tokens` what is there, and says how many that were.
+    pub(super) fn take_some(&mut self, tokens: u64, rule: &Rule, now: u64) -> u64 {
+        let there = rule.burst().saturating_sub(self.missing(rule, now)).min(tokens);
+        self.owe(there, rule, now);
+        there
+    }
+
     /// Gives back what was taken before.
     pub(super) fn give_back(&mut self, tokens: u64, rule: &Rule, now: u64) {
         self.touch(rule, now);

@@ -8,13 +8,15 @@ use tokio::time::Instant;
 
 use super::{
     cells::{Cells, MOST_TENANTS},
+    learned::Learned,
     ledger::{Home, Ledger},
     metrics::Metrics,
     rule::Rule,
 };
 
 /// All budgets, by name. A reload asks again by the same names and finds what each tenant
-/// has left and owes, also where the numbers have changed: a debt stays so many tokens.
+/// has left and owes, also where the numbers have changed: a debt stays so many tokens. What was
+/// learned of estimates is kept with it.
 #[derive(Debug)]
 pub struct Budgets {
     by_name: Mutex<HashMap<String, Known>>,
@@ -47,8 +49,11 @@ impl Budgets {
             known.rule = rule;
             return Ledger::new(rule, Arc::clone(&known.home));
         }
-        let home =
-            Arc::new(Home { cells: Cells::new(self.most_tenants, now), handles: self.metrics.handles(name) });
+        let home = Arc::new(Home {
+            cells: Cells::new(self.most_tenants, now),
+            learned: Learned::default(),
+            handles: self.metrics.handles(name),
+        });
         by_name.insert(name.to_owned(), Known { home: Arc::clone(&home), rule });
         Ledger::new(rule, home)
     }
@@ -60,6 +65,13 @@ impl Budgets {
             Arc::strong_count(&known.home) > 1
                 || !known.home.cells.all_full(&known.rule, known.home.cells.nanos(now))
         });
+    }
+
+    /// Brings the metrics up to date that change while nothing happens: what was learned fades.
+    pub fn show(&self, now: Instant) {
+        for known in self.by_name.lock().values() {
+            known.home.raise(known.home.cells.nanos(now));
+        }
     }
 
     /// The names there are, sorted.

@@ -24,6 +24,20 @@ pub struct BudgetInput {
     /// What is reserved for an answer whose request names no maximum; without it 4096, or half the burst where that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_max_tokens: Option<u64>,
+    /// What becomes of a stream that has used what was reserved for it when nothing is left; without it `finish`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrun: Option<Overrun>,
+}
+
+/// What becomes of a stream that takes more than was reserved for it, when its tenant's budget is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Overrun {
+    /// It goes on to its end, and what it takes is owed.
+    #[default]
+    Finish,
+    /// It is ended with an error event.
+    Cut,
 }
 
 /// A budget that has been checked.
@@ -33,6 +47,8 @@ pub struct BudgetSettings {
     pub rule: Rule,
     /// What is reserved for an answer whose request names no maximum.
     pub default_max_tokens: u64,
+    /// What becomes of streams that take more than was reserved.
+    pub overrun: Overrun,
 }
 
 impl BudgetInput {
@@ -44,22 +60,24 @@ impl BudgetInput {
         if default >= burst {
             return Err(RuleError::Default { default, burst });
         }
-        Ok(BudgetSettings { rule, default_max_tokens: default })
+        let overrun = self.overrun.unwrap_or_default();
+        Ok(BudgetSettings { rule, default_max_tokens: default, overrun })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BudgetInput, RuleError, Span};
+    use super::{BudgetInput, Overrun, RuleError, Span};
 
     fn input(tokens: u64, per: u64, burst: Option<u64>, default: Option<u64>) -> BudgetInput {
-        BudgetInput { tokens, per: Span::secs(per), burst, default_max_tokens: default }
+        BudgetInput { tokens, per: Span::secs(per), burst, default_max_tokens: default, overrun: None }
     }
 
     #[test]
     fn what_is_left_out_follows_from_the_rest() {
         let settings = input(100_000, 60, None, None).check().unwrap();
         assert_eq!((settings.rule.burst(), settings.default_max_tokens), (100_000, 4096));
+        assert_eq!(settings.overrun, Overrun::Finish);
         let small = input(100_000, 60, Some(1000), None).check().unwrap();
         assert_eq!((small.rule.burst(), small.default_max_tokens), (1000, 500));
     }

@@ -5,12 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    cells::{Cell, Cells},
+    cells::{Account, Cell, Cells},
     estimate::Estimate,
     hole::Short,
+    learned::{Learned, Raise},
     metrics::Handles,
     reservation::Reservation,
     rule::Rule,
+    told::Told,
 };
 
 /// Why a request was not let in.
@@ -65,7 +67,19 @@ pub struct Ledger {
 #[derive(Debug)]
 pub(super) struct Home {
     pub(super) cells: Cells,
+    pub(super) learned: Learned,
     pub(super) handles: Handles,
+}
+
+impl Home {
+    /// What estimates are raised by, which is shown.
+    pub(super) fn raise(&self, now: u64) -> Raise {
+        let raise = self.learned.raise(now);
+        self.handles.prompts.set(raise.prompt());
+        self.handles.limited.set(raise.output(true));
+        self.handles.open.set(raise.output(false));
+        raise
+    }
 }
 
 impl Ledger {
@@ -85,7 +99,7 @@ impl Ledger {
         &self.rule
     }
 
-    /// Takes the estimate out of the tenant's budget, or says why not.
+    /// Takes the estimate, [raised](Raise), out of the tenant's budget, or says why not.
     pub fn reserve(
         &self,
         tenant: Option<&str>,
@@ -107,7 +121,7 @@ impl Ledger {
             Ok(reservation) => (reservation, None),
             Err(denied) => {
                 self.count(&denied, false);
-                (Reservation::new(self.clone(), None, estimate), Some(denied))
+                (Reservation::new(self.clone(), None, estimate, estimate), Some(denied))
             }
         }
     }
@@ -125,35 +139,50 @@ impl Ledger {
         }
     }
 
+    /// What estimates are raised by.
+    #[must_use]
+    pub fn raise(&self, now: Instant) -> Raise {
+        self.home.raise(self.home.cells.nanos(now))
+    }
+
     fn try_reserve(
         &self,
         tenant: Option<&str>,
         estimate: Estimate,
         now: Instant,
     ) -> Result<Reservation, Denied> {
-        let Home { cells, handles } = &*self.home;
-        let (asked, now) = (estimate.total(), cells.nanos(now));
+        let Home { cells, handles, .. } = &*self.home;
+        let now = cells.nanos(now);
         let burst = self.rule.burst();
-        if asked > burst {
-            return Err(Denied::TooLarge { asked, burst });
+        if estimate.total() > burst {
+            return Err(Denied::TooLarge { asked: estimate.total(), burst });
         }
+        let raise = self.home.raise(now);
         let found = cells.find(tenant, &self.rule, now);
         handles.tenants.inc_by(found.more);
         if found.shared {
             handles.shared.inc();
         }
-        let mut hole = found.cell.lock();
+        let mut account = found.cell.lock();
+        let Account { hole, told } = &mut *account;
+        let raise = told.raise(raise, now);
+        let raised = raise.of(estimate, burst);
+        let asked = raised.total();
         match hole.take(asked, &self.rule, now) {
             Ok(()) => {
-                drop(hole);
-                Ok(Reservation::new(self.clone(), Some(found.cell), estimate))
+                *told = Told::default();
+                drop(account);
+                Ok(Reservation::new(self.clone(), Some(found.cell), estimate, raised))
             }
-            Err(Short::For(wait)) => Err(Denied::Empty {
-                wait,
-                asked,
-                available: burst.saturating_sub(hole.missing(&self.rule, now)),
-                full_in: hole.full_in(&self.rule, now),
-            }),
+            Err(Short::For(wait)) => {
+                told.wait(wait, raise, now);
+                Err(Denied::Empty {
+                    wait,
+                    asked,
+                    available: burst.saturating_sub(hole.missing(&self.rule, now)),
+                    full_in: hole.full_in(&self.rule, now),
+                })
+            }
             Err(Short::ForGood) => Err(Denied::TooLarge { asked, burst }),
         }
     }
@@ -175,9 +204,30 @@ impl Ledger {
     pub(super) fn correct(&self, cell: &Cell, charged: u64, actual: u64, now: Instant) {
         let now = self.home.cells.nanos(now);
         if actual > charged {
-            cell.lock().owe(actual - charged, &self.rule, now);
+            cell.lock().hole.owe(actual - charged, &self.rule, now);
         } else if actual < charged {
-            cell.lock().give_back(charged - actual, &self.rule, now);
+            cell.lock().hole.give_back(charged - actual, &self.rule, now);
+        }
+    }
+
+    /// Takes `tokens` more for `cell`; false where they were not all there, and are owed.
+    pub(super) fn draw(&self, cell: &Cell, tokens: u64, now: Instant) -> bool {
+        let now = self.home.cells.nanos(now);
+        let hole = &mut cell.lock().hole;
+        hole.owe(tokens, &self.rule, now);
+        hole.missing(&self.rule, now) <= self.rule.burst()
+    }
+
+    /// Takes of `tokens` for `cell` what is there, and says how many that were.
+    pub(super) fn take_some(&self, cell: &Cell, tokens: u64, now: Instant) -> u64 {
+        cell.lock().hole.take_some(tokens, &self.rule, self.home.cells.nanos(now))
+    }
+
+    /// Learns what became of `estimate`.
+    pub(super) fn learn(&self, estimate: Estimate, prompt: Option<u64>, output: u64, now: Instant) {
+        let now = self.home.cells.nanos(now);
+        if self.home.learned.note(estimate, prompt, output, now) {
+            self.home.raise(now);
         }
     }
 }

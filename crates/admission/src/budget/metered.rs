@@ -10,9 +10,13 @@ use http::{HeaderMap, header, response::Parts};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use sluicegate_core::{BoxError, Facts};
+
 use super::{
+    cut::Cut,
+    dialect::Dialect,
     encoding::is_plain,
-    meter::{Form, Meter},
+    meter::{Form, Meter, Read},
     reservation::Reservation,
     skim::Skim,
     stream::Stream,
@@ -22,26 +26,27 @@ pin_project! {
     /// Passes an answer on as it comes, reads the usage in it, and settles the reservation
     /// when it has ended, failed or been dropped.
     #[derive(Debug)]
-    pub struct Metered<B>
-    where
-        B: Body,
-    {
-        // Dropped before the meter: what an inner body does when it goes comes first.
+    pub struct Metered<B> {
+        // Dropped before the meter: what an inner body does when it goes comes first. None once
+        // the answer is cut.
         #[pin]
-        inner: B,
+        inner: Option<B>,
         // In a box, since most answers on most routes are not metered.
         meter: Option<Box<Meter>>,
-        strips: bool,
+        // Whether it may become shorter or longer than it came.
+        changes: bool,
+        // Told when the answer is cut.
+        facts: Option<Facts>,
         // What comes after the bytes that are held: trailers or an error.
-        last: Option<Result<Frame<B::Data>, B::Error>>,
+        last: Option<Result<Frame<Bytes>, BoxError>>,
         ended: bool,
     }
 }
 
-impl<B: Body> Metered<B> {
+impl<B> Metered<B> {
     /// An answer that is not counted.
     pub const fn free(inner: B) -> Self {
-        Self { inner, meter: None, strips: false, last: None, ended: false }
+        Self { inner: Some(inner), meter: None, changes: false, facts: None, last: None, ended: false }
     }
 
     /// An answer to the request that `reservation` was made for. With `strip`, the chunk that
@@ -51,17 +56,35 @@ impl<B: Body> Metered<B> {
         reservation.sent();
         let form = form_of(&head.headers, strip);
         let strips = strip && matches!(form, Form::Events(_));
-        if strips {
-            for name in ["content-length", "content-digest", "repr-digest"] {
-                head.headers.remove(name);
-            }
-        }
         let meter = Box::new(Meter::new(reservation, form, head.status.is_success()));
-        Self { inner, meter: Some(meter), strips, last: None, ended: false }
+        let mut metered = Self { meter: Some(meter), ..Self::free(inner) };
+        if strips {
+            metered.changing(head);
+        }
+        metered
     }
-}
 
-impl<B: Body> Metered<B> {
+    /// Cuts the answer, if it is a stream of events, where it has used what was reserved and its
+    /// tenant's budget holds nothing more: the event that did it goes on, one follows that says so
+    /// as `dialect` has it, and then the body fails with [`Cut`]. Nothing more is read, so that
+    /// the model may stop, and where the exchange would outlive its client, `facts` is
+    /// [told](Facts::cut) that it must not. `head` loses its length as where a chunk is taken out.
+    #[must_use]
+    pub fn cutting(mut self, head: &mut Parts, dialect: Dialect, facts: Option<Facts>) -> Self {
+        if self.meter.as_mut().is_some_and(|meter| meter.cutting(dialect)) {
+            self.facts = facts;
+            self.changing(head);
+        }
+        self
+    }
+
+    fn changing(&mut self, head: &mut Parts) {
+        self.changes = true;
+        for name in ["content-length", "content-digest", "repr-digest"] {
+            head.headers.remove(name);
+        }
+    }
+
     /// Takes the reservation of an answer that has not ended, for what goes on without its reader.
     pub(crate) fn unsettled(self: Pin<&mut Self>) -> Option<Reservation> {
         self.project().meter.as_mut()?.unsettled()
@@ -90,17 +113,35 @@ fn form_of(headers: &HeaderMap, strip: bool) -> Form {
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Metered<B> {
+fn poll_inner<B>(
+    inner: Pin<&mut Option<B>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    match inner.as_pin_mut() {
+        Some(inner) => inner.poll_frame(cx).map_err(Into::into),
+        None => Poll::Ready(None),
+    }
+}
+
+impl<B> Body for Metered<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let Some(meter) = this.meter.as_mut() else {
-            return this.inner.poll_frame(cx);
+            return poll_inner(this.inner, cx);
         };
         loop {
             if let Some(bytes) = meter.next() {
@@ -112,13 +153,20 @@ impl<B: Body<Data = Bytes>> Body for Metered<B> {
             if *this.ended {
                 return Poll::Ready(None);
             }
-            match ready!(this.inner.as_mut().poll_frame(cx)) {
+            match ready!(poll_inner(this.inner.as_mut(), cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(bytes) => {
-                        if let Some(bytes) = meter.read(bytes) {
-                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    Ok(bytes) => match meter.read(bytes) {
+                        Read::Unchanged(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                        Read::Held => {}
+                        Read::Cut => {
+                            if let Some(facts) = this.facts.take() {
+                                facts.cut();
+                            }
+                            this.inner.set(None);
+                            *this.last = Some(Err(Cut.into()));
+                            *this.ended = true;
                         }
-                    }
+                    },
                     Err(frame) => {
                         meter.end();
                         *this.last = Some(Ok(frame));
@@ -138,11 +186,15 @@ impl<B: Body<Data = Bytes>> Body for Metered<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        let Some(meter) = &self.meter else { return self.inner.is_end_stream() };
-        self.last.is_none() && meter.is_empty() && (self.ended || self.inner.is_end_stream())
+        let inner_ended = self.inner.as_ref().is_none_or(Body::is_end_stream);
+        let Some(meter) = &self.meter else { return inner_ended };
+        self.last.is_none() && meter.is_empty() && (self.ended || inner_ended)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.strips { SizeHint::default() } else { self.inner.size_hint() }
+        match &self.inner {
+            Some(inner) if !self.changes => inner.size_hint(),
+            _ => SizeHint::default(),
+        }
     }
 }

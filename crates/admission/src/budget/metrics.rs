@@ -1,5 +1,7 @@
 //! What a scrape shows of the budgets.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -24,6 +26,15 @@ struct Refused {
     enforced: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Raised {
+    budget: String,
+    of: &'static str,
+}
+
+/// What an estimate is multiplied by.
+type Factor = Gauge<f64, AtomicU64>;
+
 /// The families; each ledger takes its handles out of them when it is made.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -34,6 +45,8 @@ pub(super) struct Metrics {
     held: Family<Name, Gauge>,
     reservations: Family<Name, Gauge>,
     tenants: Family<Name, Gauge>,
+    cut: Family<Name, Counter>,
+    raise: Family<Raised, Factor>,
 }
 
 /// One ledger's handles.
@@ -48,6 +61,11 @@ pub(super) struct Handles {
     pub(super) held: Gauge,
     pub(super) reservations: Gauge,
     pub(super) tenants: Gauge,
+    pub(super) cut: Counter,
+    /// What estimates are multiplied by: of prompts, of answers with a maximum and without.
+    pub(super) prompts: Factor,
+    pub(super) limited: Factor,
+    pub(super) open: Factor,
 }
 
 /// Settlements of one kind.
@@ -102,6 +120,16 @@ impl Metrics {
             "Tenants that have a cell of their own",
             metrics.tenants.clone(),
         );
+        registry.register(
+            "sluicegate_budget_cut",
+            "Streams that were ended because their tenant's budget was used up",
+            metrics.cut.clone(),
+        );
+        registry.register(
+            "sluicegate_budget_estimate_factor",
+            "What estimates are multiplied by, as answers of late have shown",
+            metrics.raise.clone(),
+        );
         metrics
     }
 
@@ -120,6 +148,11 @@ impl Metrics {
             };
             Enforced { yes: one("true"), no: one("false") }
         };
+        let factor = |of| {
+            let factor = self.raise.get_or_create_owned(&Raised { budget: budget.to_owned(), of });
+            factor.set(1.0);
+            factor
+        };
         Handles {
             by_usage: settled("usage"),
             by_estimate: settled("estimate"),
@@ -132,6 +165,10 @@ impl Metrics {
             held: self.held.get_or_create_owned(&name),
             reservations: self.reservations.get_or_create_owned(&name),
             tenants: self.tenants.get_or_create_owned(&name),
+            cut: self.cut.get_or_create_owned(&name),
+            prompts: factor("prompt"),
+            limited: factor("max_tokens"),
+            open: factor("default_max_tokens"),
         }
     }
 }

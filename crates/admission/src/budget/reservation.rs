@@ -49,6 +49,8 @@ pub struct Reservation {
     ledger: Ledger,
     /// None where the budget is not enforced and had no room: nothing is charged.
     cell: Option<Arc<Cell>>,
+    /// As it was made, and as it was raised.
+    plain: Estimate,
     estimate: Estimate,
     /// What the cell was charged up to now.
     charged: u64,
@@ -57,11 +59,11 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    pub(super) fn new(ledger: Ledger, cell: Option<Arc<Cell>>, estimate: Estimate) -> Self {
+    pub(super) fn new(ledger: Ledger, cell: Option<Arc<Cell>>, plain: Estimate, estimate: Estimate) -> Self {
         let charged = estimate.total();
         ledger.handles().reservations.inc();
         ledger.handles().held.inc_by(signed(charged));
-        Self { ledger, cell, estimate, charged, sent: false, settled: false }
+        Self { ledger, cell, plain, estimate, charged, sent: false, settled: false }
     }
 
     /// The request goes out: from here on a drop charges the estimate.
@@ -69,7 +71,7 @@ impl Reservation {
         self.sent = true;
     }
 
-    /// What was estimated.
+    /// What was reserved: the estimate, raised by what others have shown.
     #[must_use]
     pub const fn estimate(&self) -> Estimate {
         self.estimate
@@ -78,13 +80,40 @@ impl Reservation {
     /// At least so many tokens have been used by now. Where that is more than was reserved,
     /// the rest is taken at once, so that no other request is let in on it.
     pub fn at_least(&mut self, used: u64, now: Instant) {
-        if used > self.charged {
-            if let Some(cell) = &self.cell {
-                self.ledger.correct(cell, self.charged, used, now);
-            }
-            self.ledger.handles().held.inc_by(signed(used) - signed(self.charged));
-            self.charged = used;
+        self.draw(used, now);
+    }
+
+    /// As [`Reservation::at_least`]; false where the budget did not hold what was taken, so that
+    /// it is owed.
+    pub(super) fn draw(&mut self, used: u64, now: Instant) -> bool {
+        let Some(more) = used.checked_sub(self.charged).filter(|more| *more > 0) else { return true };
+        let there = self.cell.as_ref().is_none_or(|cell| self.ledger.draw(cell, more, now));
+        self.charge(used);
+        there
+    }
+
+    /// It may come to use so many: what the budget holds of it is taken, and nothing is owed.
+    pub(super) fn may_use(&mut self, tokens: u64, now: Instant) {
+        if let Some(more) = tokens.checked_sub(self.charged) {
+            let there = self.cell.as_ref().map_or(more, |cell| self.ledger.take_some(cell, more, now));
+            self.charge(self.charged.saturating_add(there));
         }
+    }
+
+    fn charge(&mut self, charged: u64) {
+        self.ledger.handles().held.inc_by(signed(charged) - signed(self.charged));
+        self.charged = charged;
+    }
+
+    /// What its prompt took, where that was told, and its answer at least: estimates to come are
+    /// raised by what they would have fallen short.
+    pub fn learn(&self, prompt: Option<u64>, output: u64, now: Instant) {
+        self.ledger.learn(self.plain, prompt, output, now);
+    }
+
+    /// Its answer is cut.
+    pub(super) fn cut(&self) {
+        self.ledger.handles().cut.inc();
     }
 
     /// Settles: what was charged too much is given back, what was charged too little is

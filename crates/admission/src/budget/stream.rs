@@ -5,7 +5,7 @@
 //! out, an event goes on when it is whole: no client can use it before. Either way at most
 //! [`MOST_EVENT`] is held; a longer event goes on unread.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::ControlFlow};
 
 use bytes::{Bytes, BytesMut};
 
@@ -44,15 +44,21 @@ impl Stream {
         }
     }
 
-    /// Reads `bytes` and gives each event that is whole to `see`.
-    pub(super) fn feed(&mut self, bytes: &Bytes, mut see: impl FnMut(Chunk)) {
+    /// Reads `bytes` and gives each event that is whole to `see`. Where that breaks it off, the
+    /// event still goes on, and nothing after it.
+    pub(super) fn feed(
+        &mut self,
+        bytes: &Bytes,
+        mut see: impl FnMut(Chunk) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let between_events = self.held.is_empty() && !self.overlong;
         let mut at = if between_events { self.boundaries.line_feed(bytes) } else { 0 };
         // From here on nothing of `bytes` has gone on yet.
         let mut kept_from = if self.removed { at } else { 0 };
         while let Some(end) = self.boundaries.next_end(bytes.get(at..).unwrap_or_default()) {
             let end = at + end;
-            self.removed = self.event(bytes.get(at..end).unwrap_or_default(), &mut see);
+            let flow;
+            (self.removed, flow) = self.event(bytes.get(at..end).unwrap_or_default(), &mut see);
             if self.removed {
                 self.pass(bytes, kept_from, at);
                 kept_from = end;
@@ -63,6 +69,10 @@ impl Stream {
             }
             self.overlong = false;
             at = end;
+            if flow.is_break() {
+                self.pass(bytes, kept_from, at);
+                return flow;
+            }
         }
         let tail = bytes.get(at..).unwrap_or_default();
         if !self.strip {
@@ -76,11 +86,17 @@ impl Stream {
             self.pass(bytes, kept_from, at);
             self.hold(tail);
         }
+        ControlFlow::Continue(())
+    }
+
+    /// This comes last.
+    pub(super) fn add(&mut self, last: Bytes) {
+        self.out.push_back(last);
     }
 
     /// The stream has ended: what is held is read and goes on.
-    pub(super) fn end(&mut self, mut see: impl FnMut(Chunk)) {
-        if self.event(&[], &mut see) {
+    pub(super) fn end(&mut self, mut see: impl FnMut(Chunk) -> ControlFlow<()>) {
+        if self.event(&[], &mut see).0 {
             self.held.clear();
         } else if self.strip {
             self.flush();
@@ -97,10 +113,16 @@ impl Stream {
         self.out.is_empty() && (!self.strip || self.held.is_empty())
     }
 
-    /// Reads an event that ends with `last`; says whether it is taken out.
-    fn event(&mut self, last: &[u8], see: &mut impl FnMut(Chunk)) -> bool {
+    /// Reads an event that ends with `last`; says whether it is taken out, and whether the
+    /// stream goes on after it.
+    fn event(
+        &mut self,
+        last: &[u8],
+        see: &mut impl FnMut(Chunk) -> ControlFlow<()>,
+    ) -> (bool, ControlFlow<()>) {
+        let unread = (false, ControlFlow::Continue(()));
         if self.overlong || (!self.held.is_empty() && self.held.len() + last.len() > MOST_EVENT) {
-            return false;
+            return unread;
         }
         let chunk = if self.held.is_empty() {
             read(last)
@@ -113,9 +135,8 @@ impl Stream {
             self.held = whole;
             chunk
         };
-        let Some(chunk) = chunk else { return false };
-        see(chunk);
-        self.strip && chunk.only_tells_usage()
+        let Some(chunk) = chunk else { return unread };
+        (self.strip && chunk.only_tells_usage(), see(chunk))
     }
 
     fn hold(&mut self, tail: &[u8]) {

@@ -40,6 +40,12 @@ impl Usage {
         Some(self.input?.saturating_add(written).saturating_add(read))
     }
 
+    /// The tokens of the answer, if they were told.
+    #[must_use]
+    pub const fn output(&self) -> Option<u64> {
+        self.output
+    }
+
     /// Adds what a later report says.
     pub(super) fn merge(&mut self, later: Self) {
         self.input = self.input.max(later.input);

@@ -56,7 +56,11 @@ impl<B: Body> AdmissionBody<B> {
         holding.tell(&mut head.headers);
         let inner = match holding.reservation.take() {
             Some(reservation) if head.status != StatusCode::SWITCHING_PROTOCOLS => {
-                Metered::new(head, inner, reservation, holding.strip)
+                let metered = Metered::new(head, inner, reservation, holding.strip);
+                match holding.cuts() {
+                    Some(dialect) => metered.cutting(head, dialect, Some(holding.facts.clone())),
+                    None => metered,
+                }
             }
             reservation => {
                 holding.reservation = reservation;
@@ -84,7 +88,7 @@ where
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             *this.held = None;
         }
-        polled.map_err(Into::into)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

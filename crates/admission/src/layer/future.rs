@@ -95,7 +95,7 @@ where
         let (mut head, body) = request.into_parts();
         let facts = Facts::of(&head.headers, &mut head.extensions);
         let now = Instant::now();
-        let holding = match Holding::charge(plan, facts, now) {
+        let mut holding = match Holding::charge(plan, facts, now) {
             Ok(holding) => Box::new(holding),
             Err(refusal) => return Self { step: Step::refused(refusal) },
         };
@@ -104,6 +104,7 @@ where
             None => Step::enter(service, Request::from_parts(head, body), holding, 0, now),
             Some(dialect) => {
                 limit_accept_encoding(&mut head.headers);
+                holding.dialect = Some(dialect);
                 let length = body.size_hint().exact();
                 let gathering = body.gather(READ, &admission.0.bodies);
                 Step::Reading {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     buckets::{Ask, Charged, Class, RATE_LIMIT, RATE_LIMIT_POLICY},
-    budget::{Ask as TokenAsk, Reservation},
+    budget::{Ask as TokenAsk, Dialect, Overrun, Reservation},
     plan::AdmissionPlan,
     queue::{Entry, Permit, Ticket},
     refuse,
@@ -26,6 +26,8 @@ pub(super) struct Holding {
     pub(super) reservation: Option<Reservation>,
     /// The answer's usage was asked for by the gateway and not by the client.
     pub(super) strip: bool,
+    /// The API that it speaks; none where no model works for it.
+    pub(super) dialect: Option<Dialect>,
     pub(super) permit: Option<Permit>,
     sent: bool,
 }
@@ -49,8 +51,17 @@ impl Holding {
             }
             _ => None,
         };
-        let (reservation, permit) = (None, None);
-        Ok(Self { plan, facts, charged, class, reservation, strip: false, permit, sent: false })
+        Ok(Self {
+            plan,
+            facts,
+            charged,
+            class,
+            reservation: None,
+            strip: false,
+            dialect: None,
+            permit: None,
+            sent: false,
+        })
     }
 
     fn tenant(&self) -> Option<&str> {
@@ -70,6 +81,12 @@ impl Holding {
         };
         self.reservation = Some(reservation);
         Ok(())
+    }
+
+    /// How a stream is told that it is cut, where it is to be when its tenant's budget is used up.
+    pub(super) fn cuts(&self) -> Option<Dialect> {
+        let budget = self.plan.0.budget.as_ref().filter(|_| self.plan.0.enforce)?;
+        self.dialect.filter(|_| budget.overrun == Overrun::Cut)
     }
 
     /// Asks for a place, at once or in the queue.

@@ -10,7 +10,7 @@ use crate::{
     shapes::{SHAPES, Shape},
 };
 
-const ESTIMATE: Estimate = Estimate { prompt: 30, output: 200 };
+const ESTIMATE: Estimate = Estimate { prompt: 30, output: 200, limited: true };
 
 /// What the client is to get.
 fn expected(shape: &Shape, strip: bool) -> String {
@@ -109,7 +109,7 @@ async fn what_cannot_be_read_is_settled_by_the_whole_estimate() {
 #[tokio::test]
 async fn a_prompt_that_was_longer_than_estimated_is_taken_before_the_answer_ends() {
     let (rig, shape) = (Rig::new(1000), SHAPES[7]);
-    let estimate = Estimate { prompt: 5, output: 200 };
+    let estimate = Estimate { prompt: 5, output: 200, limited: true };
     let body = Pieces::cut(shape.body, shape.body.find("event: content").unwrap(), &[], End::Hangs);
     let mut answer = rig.answer(&shape, estimate, body, false);
     assert_eq!(rig.charged(), 205);

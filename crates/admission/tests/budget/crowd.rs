@@ -55,7 +55,7 @@ async fn run(rig: &Arc<Rig>, estimate: Estimate, prompt: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_streams_within_their_estimates_never_pass_the_budget() {
     let rig = Arc::new(Rig::new(BUDGET));
-    let estimate = Estimate { prompt: 100, output: 200 };
+    let estimate = Estimate { prompt: 100, output: 200, limited: true };
     let used = run(&rig, estimate, 100).await;
     assert_eq!(used, rig.charged());
     assert!(used <= BUDGET, "{used} of {BUDGET}");
@@ -66,7 +66,7 @@ async fn fifty_streams_within_their_estimates_never_pass_the_budget() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn streams_past_their_estimates_pass_the_budget_by_what_was_out_at_once() {
     let rig = Arc::new(Rig::new(BUDGET));
-    let estimate = Estimate { prompt: 100, output: 200 };
+    let estimate = Estimate { prompt: 100, output: 200, limited: true };
     let error = 30;
     let used = run(&rig, estimate, 100 + error).await;
     assert_eq!(used, rig.charged());
@@ -79,7 +79,7 @@ async fn streams_past_their_estimates_pass_the_budget_by_what_was_out_at_once() 
 #[tokio::test]
 async fn streams_one_after_another_pass_the_budget_by_one_error_at_most() {
     let rig = Rig::new(BUDGET);
-    let (estimate, error) = (Estimate { prompt: 100, output: 200 }, 30);
+    let (estimate, error) = (Estimate { prompt: 100, output: 200, limited: true }, 30);
     while let Some(mut answer) =
         rig.try_answer(&SHAPES[1], estimate, Pieces::new(pieces(200, 100 + error), End::Whole))
     {

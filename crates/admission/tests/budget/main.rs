@@ -5,6 +5,7 @@
 mod answers;
 mod books;
 mod crowd;
+mod cut;
 mod rig;
 mod shapes;
 

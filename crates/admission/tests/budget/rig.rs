@@ -12,7 +12,8 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
-use sluicegate_admission::budget::{Budgets, Estimate, Ledger, Metered, Reservation, Rule};
+use sluicegate_admission::budget::{Budgets, Dialect, Estimate, Ledger, Metered, Reservation, Rule};
+use sluicegate_core::Facts;
 use tokio::time::Instant;
 
 use crate::shapes::Shape;
@@ -42,6 +43,23 @@ impl Rig {
     pub(crate) fn try_answer(&self, shape: &Shape, estimate: Estimate, body: Pieces) -> Option<Answer> {
         let reservation = self.ledger.reserve(Some("acme"), estimate, Instant::now()).ok()?;
         Some(Answer::new(shape, reservation, body, true))
+    }
+
+    /// A stream of events that is cut where the budget is used up, if it lets it in.
+    pub(crate) fn cutting(
+        &self,
+        estimate: Estimate,
+        body: Pieces,
+        dialect: Dialect,
+        strip: bool,
+        facts: Option<Facts>,
+    ) -> Option<Answer> {
+        let reservation = self.ledger.reserve(Some("acme"), estimate, Instant::now()).ok()?;
+        let (mut head, ()) = Response::builder().body(()).unwrap().into_parts();
+        head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("999999"));
+        let body = Metered::new(&mut head, body, reservation, strip).cutting(&mut head, dialect, facts);
+        Some(Answer { head: head.headers, body: Box::pin(body) })
     }
 
     /// What the tenant was charged and has not given back, also beyond its burst.

@@ -235,7 +235,7 @@ impl Work {
             return None;
         }
         if self.facts.is_cut() {
-            return Some("a freeze ended its stream");
+            return Some("its stream was cut off");
         }
         if self.alone.is_none() {
             let Some(count) = self.home.detach() else {

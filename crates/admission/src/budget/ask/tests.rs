@@ -43,7 +43,7 @@ fn a_picture_counts_as_one_and_not_by_its_bytes() {
 
 #[test]
 fn what_cannot_be_read_is_estimated_by_its_length() {
-    let expected = Estimate { prompt: 3, output: DEFAULT };
+    let expected = Estimate { prompt: 3, output: DEFAULT, limited: true };
     for body in ["[1,2,3,4,5]", "{\"stream\":1", "\u{1f}\u{8b}aaaaaaaaa", "{\"a\":1}{\"b"] {
         let ask = Ask::read(Dialect::Chat, body.as_bytes(), DEFAULT);
         assert!(!ask.must_ask_for_usage() && !ask.streams());

@@ -11,7 +11,7 @@ fn rule() -> Rule {
 
 fn owe(cells: &Cells, tenant: &str, tokens: u64, now: u64) -> bool {
     let found = cells.find(Some(tenant), &rule(), now);
-    found.cell.lock().owe(tokens, &rule(), now);
+    found.cell.lock().hole.owe(tokens, &rule(), now);
     found.shared
 }
 
@@ -27,7 +27,7 @@ fn a_flood_of_tenants_forgets_no_debt() {
         now += 1_000_000;
         let found = cells.find(Some(&format!("flood-{flood}")), &rule(), now);
         more += found.more;
-        found.cell.lock().owe(1, &rule(), now);
+        found.cell.lock().hole.owe(1, &rule(), now);
     }
     assert!(cells.tenants() <= SHARDS * 4);
     assert_eq!(i64::try_from(cells.tenants()).unwrap(), more + i64::try_from(SHARDS).unwrap());
@@ -43,7 +43,7 @@ fn where_nobody_is_full_new_tenants_share_one_cell() {
     let debtors = (0..200).filter(|debtor| !owe(&cells, &format!("debtor-{debtor}"), 20, 0)).count();
     assert_eq!(debtors, SHARDS, "one in each shard");
     let shared = cells.find(Some("new"), &rule(), 0);
-    assert!(shared.shared && shared.cell.lock().missing(&rule(), 0) > 20);
+    assert!(shared.shared && shared.cell.lock().hole.missing(&rule(), 0) > 20);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_million_tenants_keep_within_the_bound() {
 #[test]
 fn no_tenant_is_not_a_tenant_without_a_name() {
     let cells = Cells::new(1000, Instant::now());
-    cells.find(None, &rule(), 0).cell.lock().owe(5, &rule(), 0);
+    cells.find(None, &rule(), 0).cell.lock().hole.owe(5, &rule(), 0);
     assert_eq!(cells.peek(None).missing(&rule(), 0), 5);
     assert_eq!(cells.peek(Some("")).missing(&rule(), 0), 0);
     assert!(!cells.all_full(&rule(), 0));

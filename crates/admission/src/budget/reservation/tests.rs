@@ -16,7 +16,7 @@ fn left(ledger: &Ledger) -> u64 {
     ledger.standing(Some("a"), Instant::now()).available
 }
 
-const ESTIMATE: Estimate = Estimate { prompt: 100, output: 200 };
+const ESTIMATE: Estimate = Estimate { prompt: 100, output: 200, limited: true };
 
 #[test]
 fn a_drop_before_it_was_sent_gives_everything_back() {

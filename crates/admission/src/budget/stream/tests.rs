@@ -1,3 +1,5 @@
+use std::ops::ControlFlow::{Break, Continue};
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -11,13 +13,20 @@ const DONE: &str = "data: [DONE]";
 fn through(strip: bool, pieces: &[Bytes]) -> (Vec<u8>, usize, usize) {
     let (mut stream, mut out, mut held, mut seen) = (Stream::new(strip), Vec::new(), 0, 0);
     for piece in pieces {
-        stream.feed(piece, |_| seen += 1);
+        let flow = stream.feed(piece, |_| {
+            seen += 1;
+            Continue(())
+        });
+        assert!(flow.is_continue());
         held = held.max(stream.held.len());
         while let Some(bytes) = stream.next() {
             out.extend_from_slice(&bytes);
         }
     }
-    stream.end(|_| seen += 1);
+    stream.end(|_| {
+        seen += 1;
+        Continue(())
+    });
     while let Some(bytes) = stream.next() {
         out.extend_from_slice(&bytes);
     }
@@ -71,11 +80,40 @@ fn an_event_that_is_too_long_goes_on_unread() {
 #[test]
 fn bytes_go_on_at_once_where_nothing_is_taken_out() {
     let mut stream = Stream::new(false);
-    stream.feed(&Bytes::from_static(b"data: {\"cho"), |_| ());
+    assert!(stream.feed(&Bytes::from_static(b"data: {\"cho"), |_| Continue(())).is_continue());
     assert_eq!(stream.next().as_deref(), Some(&b"data: {\"cho"[..]));
     assert!(stream.is_empty());
     let mut stream = Stream::new(true);
-    stream.feed(&Bytes::from_static(b"data: 1\n\ndata: {\"cho"), |_| ());
+    assert!(stream.feed(&Bytes::from_static(b"data: 1\n\ndata: {\"cho"), |_| Continue(())).is_continue());
     assert_eq!(stream.next().as_deref(), Some(&b"data: 1\n\n"[..]));
     assert!(stream.next().is_none() && !stream.is_empty());
+}
+
+#[test]
+fn what_is_broken_off_ends_with_the_event_that_did_it() {
+    let text = format!("{DONE}\n\n{TEXT}\n\n{TEXT}\n\n{EXTRA}\n\n{TEXT}\n\n");
+    let expected = format!("{DONE}\n\n{TEXT}\n\n{TEXT}\n\n");
+    for strip in [false, true] {
+        for at in 0..text.len() {
+            let (mut stream, mut seen, mut out) = (Stream::new(strip), 0, Vec::new());
+            for piece in [&text[..at], &text[at..]] {
+                let flow = stream.feed(&Bytes::copy_from_slice(piece.as_bytes()), |_| {
+                    seen += 1;
+                    if seen == 2 { Break(()) } else { Continue(()) }
+                });
+                while let Some(bytes) = stream.next() {
+                    out.extend_from_slice(&bytes);
+                }
+                if flow.is_break() {
+                    break;
+                }
+            }
+            assert!(stream.is_empty());
+            assert_eq!(
+                (seen, String::from_utf8(out).unwrap()),
+                (2, expected.clone()),
+                "strip: {strip}, at {at}"
+            );
+        }
+    }
 }
