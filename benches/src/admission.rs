@@ -137,7 +137,7 @@ impl Layered {
             let shared =
                 SharedLimits { global: rate, interactive: rate, batch: rate, tenants: Arc::new(classes) };
             let shared = admission.shared(&shared);
-            let plan = admission.plan("ask", ("model", Some(PLACES)), &limits, &shared)?;
+            let plan = admission.plan("ask", &[("model", Some(PLACES))], &limits, &shared)?;
             admission.apply(plan.as_slice());
             Ok(plan)
         })

@@ -38,6 +38,7 @@ use sluicegate_core::{Chance, Clock, Refusal};
 use sluicegate_freeze::{Freeze, FreezeLayer, FreezeOrder, Freezes, OpenOptions, Scope};
 use sluicegate_idempotency::{Fence, FenceLayer, Fences, FencesOptions, FencesSettings, Replay, ReplayLayer};
 use sluicegate_intents::{Intents, IntentsLayer, IntentsQueue};
+use sluicegate_rollout::{Checked, Checks, JudgeLayer, Judged, Rollout, RolloutLayer, Rollouts, Traffic};
 use sluicegate_server::{Conn, Handler};
 use sluicegate_store::{Store, memory::Memory};
 use sluicegate_upstream::{LocalExec, UpstreamMetrics, Upstreams};
@@ -51,8 +52,12 @@ use tower_service::Service;
 use crate::Failure;
 
 /// The guards around `S`, as the gateway stacks them.
-pub type Guards<S> =
-    Own<Classify<Replay<Freeze<IntentsQueue<Admit<Fence<S, LocalExec>>>>>, Arc<ArcSwap<Snapshot>>>>;
+pub type Guards<S> = Own<
+    Classify<
+        Replay<Freeze<IntentsQueue<Rollout<Admit<Fence<Judged<S>, LocalExec>>>>>>,
+        Arc<ArcSwap<Snapshot>>,
+    >,
+>;
 
 /// A service that has its answer ready: 200 with the usual three fields and no body.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +79,15 @@ impl<B> Service<Request<B>> for Immediate {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         headers.insert(header::DATE, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));
         ready(Ok(response))
+    }
+}
+
+/// Upstreams that are always ready: nothing is rolled out here.
+struct AlwaysReady;
+
+impl Checks for AlwaysReady {
+    fn arms_ready(&self, _: Vec<Box<str>>) -> Checked<'_> {
+        Box::pin(ready(Ok(())))
     }
 }
 
@@ -111,6 +125,15 @@ impl Stand {
             settings: FencesSettings::default(),
         };
         let fences = Fences::open(options, &mut registry);
+        let rollouts = sluicegate_rollout::OpenOptions {
+            store: store.clone(),
+            clock: Clock::system(),
+            chance: chance.clone(),
+            gateway: "bench".to_owned(),
+            checks: Arc::new(AlwaysReady),
+            traffic: Traffic::register(&mut registry),
+            shards: 1,
+        };
         let options =
             sluicegate_intents::OpenOptions { store, clock: Clock::system(), chance, accept_loss: true };
         let admission = AdmissionOptions { bodies: fences.budget().clone(), chance: Chance::seeded(3) };
@@ -119,6 +142,7 @@ impl Stand {
             upstreams: Arc::new(Upstreams::new(UpstreamMetrics::register(&mut registry), side.clone())),
             fences,
             intents: Intents::open(options, &mut registry),
+            rollouts: Rollouts::open(rollouts, &mut registry),
             metrics: RequestMetrics::register(&mut registry),
         };
         let loaded = parse(text, &Source::sent(Path::new("."))).map_err(|it| it.to_string())?;
@@ -143,10 +167,12 @@ impl Stand {
 
     /// The way in, with the guards around `inner`.
     pub fn ingress<S>(&self, inner: S) -> Ingress<Guards<S>> {
-        let Homes { fences, intents, admission, metrics, .. } = &self.homes;
-        let fence = FenceLayer::new(fences.clone(), LocalExec).layer(inner);
+        let Homes { fences, intents, admission, rollouts, metrics, .. } = &self.homes;
+        let judged = JudgeLayer::new().layer(inner);
+        let fence = FenceLayer::new(fences.clone(), LocalExec).layer(judged);
         let admit = AdmissionLayer::new(admission.clone()).layer(fence);
-        let queue = IntentsLayer::new(intents.clone(), fences.budget().clone()).layer(admit);
+        let rollout = RolloutLayer::new(rollouts.traffic().clone(), Chance::seeded(4)).layer(admit);
+        let queue = IntentsLayer::new(intents.clone(), fences.budget().clone()).layer(rollout);
         let freeze = FreezeLayer::new(self.freezes.clone()).layer(queue);
         let replay = ReplayLayer::new(fences.clone()).layer(freeze);
         let classify = ClassifyLayer::new(self.snapshot.clone()).layer(replay);

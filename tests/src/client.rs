@@ -152,6 +152,14 @@ impl Client {
         Self { sender, authority: address.to_string(), scheme }
     }
 
+    /// Another handle on this connection, which carries several requests at one time where it
+    /// speaks HTTP/2; nothing where it speaks HTTP/1.1.
+    pub fn another(&self) -> Option<Self> {
+        let Sender::H2(sender) = &self.sender else { return None };
+        let sender = Sender::H2(sender.clone());
+        Some(Self { sender, authority: self.authority.clone(), scheme: self.scheme.clone() })
+    }
+
     /// Whether it speaks HTTP/2.
     pub fn is_h2(&self) -> bool {
         matches!(self.sender, Sender::H2(_))

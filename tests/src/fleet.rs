@@ -18,6 +18,8 @@ pub struct Berth {
     pub life: usize,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its admin port is.
+    pub admin: SocketAddr,
 }
 
 /// A gateway's death.
@@ -52,7 +54,8 @@ impl Fleet {
         let mut seats = Vec::new();
         for (seat, document) in documents.into_iter().enumerate() {
             let gateway = spawn_blocking(move || Gateway::start(&document)).await.unwrap();
-            let berth = Berth { seat, life: 0, address: gateway.address() };
+            let (address, admin) = (gateway.address(), gateway.admin_address());
+            let berth = Berth { seat, life: 0, address, admin };
             seats.push(Seat {
                 gateway: tokio::sync::Mutex::new(Some(gateway)),
                 berth: watch::Sender::new(Some(berth)),
@@ -76,9 +79,23 @@ impl Fleet {
 
     /// Kills a gateway without warning and starts it again.
     pub async fn kill(&self, seat: usize) {
-        let at = &self.seats[seat];
-        let life = self.berth(seat).await.life;
-        let mut held = at.gateway.lock().await;
+        let mut held = self.seats[seat].gateway.lock().await;
+        self.end(seat, &mut held).await;
+        self.begin(seat, &mut held).await;
+    }
+
+    /// Kills a gateway without warning and leaves it so.
+    pub async fn down(&self, seat: usize) {
+        self.end(seat, &mut *self.seats[seat].gateway.lock().await).await;
+    }
+
+    /// Starts a gateway again that is down.
+    pub async fn up(&self, seat: usize) {
+        self.begin(seat, &mut *self.seats[seat].gateway.lock().await).await;
+    }
+
+    async fn end(&self, seat: usize, held: &mut Option<Gateway>) {
+        let life = self.lives(seat);
         let mut gateway = held.take().expect("it runs");
         let began = When::now();
         let (gateway, gone) = spawn_blocking(move || {
@@ -87,11 +104,23 @@ impl Fleet {
         })
         .await
         .unwrap();
-        at.berth.send_replace(None);
+        self.seats[seat].berth.send_replace(None);
         self.kills.lock().unwrap().push(Kill { seat, life, began, gone });
-        let gateway = spawn_blocking(move || gateway.kill_and_restart()).await.unwrap();
-        at.berth.send_replace(Some(Berth { seat, life: life + 1, address: gateway.address() }));
         *held = Some(gateway);
+    }
+
+    async fn begin(&self, seat: usize, held: &mut Option<Gateway>) {
+        let life = self.lives(seat);
+        let gateway = held.take().expect("it did run");
+        let gateway = spawn_blocking(move || gateway.kill_and_restart()).await.unwrap();
+        let (address, admin) = (gateway.address(), gateway.admin_address());
+        self.seats[seat].berth.send_replace(Some(Berth { seat, life, address, admin }));
+        *held = Some(gateway);
+    }
+
+    /// How many lives of a gateway are over.
+    fn lives(&self, seat: usize) -> usize {
+        self.kills.lock().unwrap().iter().filter(|kill| kill.seat == seat).count()
     }
 
     /// The gateway itself, to be asked by its admin port.

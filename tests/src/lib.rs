@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 pub mod admin;
+pub mod arms;
 pub mod audit;
 pub mod client;
 pub mod fenced;
@@ -29,6 +30,7 @@ pub mod llm;
 pub mod load;
 pub mod pattern;
 pub mod raw;
+pub mod rollouts;
 pub mod stats;
 pub mod tick;
 pub mod tls;
@@ -37,6 +39,7 @@ pub mod wire;
 
 use std::time::Duration;
 
+pub use arms::{Arms, Which};
 pub use audit::{Audited, Write};
 pub use client::{Answer, Client};
 pub use fenced::Fenced;

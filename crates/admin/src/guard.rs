@@ -31,7 +31,7 @@ pub(crate) async fn judge(State(shared): State<Arc<Shared>>, request: Request, n
 
 /// The endpoints' names for metrics: a fixed set, whatever paths are tried.
 fn endpoint(path: &str) -> &'static str {
-    const EXACT: [&str; 14] = [
+    const EXACT: [&str; 15] = [
         "/",
         "/status",
         "/config",
@@ -42,12 +42,13 @@ fn endpoint(path: &str) -> &'static str {
         "/intents/status",
         "/intents/pause",
         "/intents/resume",
+        "/rollouts",
         "/audit",
         "/metrics",
         "/livez",
         "/readyz",
     ];
-    const BELOW: [(&str, &str, &str); 7] = [
+    const BELOW: [(&str, &str, &str); 18] = [
         ("/freeze/", "", "/freeze/{id}"),
         ("/keys/", "/resolve", "/keys/{id}/resolve"),
         ("/keys/", "", "/keys/{id}"),
@@ -55,11 +56,25 @@ fn endpoint(path: &str) -> &'static str {
         ("/intents/", "/drop", "/intents/{id}/drop"),
         ("/intents/", "/settle", "/intents/{id}/settle"),
         ("/intents/", "", "/intents/{id}"),
+        ("/rollouts/", "/start", "/rollouts/{name}/start"),
+        ("/rollouts/", "/advance", "/rollouts/{name}/advance"),
+        ("/rollouts/", "/hold", "/rollouts/{name}/hold"),
+        ("/rollouts/", "/resume", "/rollouts/{name}/resume"),
+        ("/rollouts/", "/weight", "/rollouts/{name}/weight"),
+        ("/rollouts/", "/promote", "/rollouts/{name}/promote"),
+        ("/rollouts/", "/abort", "/rollouts/{name}/abort"),
+        ("/rollouts/", "/switch", "/rollouts/{name}/switch"),
+        ("/rollouts/", "/rollback", "/rollouts/{name}/rollback"),
+        ("/rollouts/", "/history", "/rollouts/{name}/history"),
+        ("/rollouts/", "", "/rollouts/{name}"),
     ];
     if let Some(known) = EXACT.iter().find(|known| **known == path) {
         return known;
     }
-    let below = BELOW.iter().find(|(begin, end, _)| path.starts_with(begin) && path.ends_with(end));
+    // A rollout may be called `history`: what the name ends on is no segment of its own.
+    let below = BELOW.iter().find(|(begin, end, _)| {
+        path.strip_prefix(begin).is_some_and(|below| !below.is_empty() && below.ends_with(end))
+    });
     below.map_or("other", |(_, _, name)| name)
 }
 
@@ -168,6 +183,11 @@ mod tests {
         assert_eq!(endpoint("/intents/pause"), "/intents/pause");
         assert_eq!(endpoint("/intents/ab12"), "/intents/{id}");
         assert_eq!(endpoint("/intents/ab12/settle"), "/intents/{id}/settle");
+        assert_eq!(endpoint("/rollouts"), "/rollouts");
+        assert_eq!(endpoint("/rollouts/embed"), "/rollouts/{name}");
+        assert_eq!(endpoint("/rollouts/history"), "/rollouts/{name}");
+        assert_eq!(endpoint("/rollouts/history/history"), "/rollouts/{name}/history");
+        assert_eq!(endpoint("/rollouts/embed/abort"), "/rollouts/{name}/abort");
         assert_eq!(endpoint("/status/../etc"), "other");
     }
 }

@@ -16,6 +16,12 @@
 //! | `GET /intents/{id}` | one intent |
 //! | `POST /intents/{id}/retry`, `/drop`, `/settle` | decide about one |
 //! | `POST /intents/pause`, `/intents/resume` | pause the backfill; let it go on |
+//! | `GET /rollouts[?wait=30s&since=N]` | where each rollout stands; at the next change |
+//! | `GET /rollouts/{name}`, `/rollouts/{name}/history` | one rollout; what was decided, and from which numbers |
+//! | `POST /rollouts/{name}/start`, `/advance`, `/hold`, `/resume` | a run, and its steps |
+//! | `PUT /rollouts/{name}/weight` | put this percentage of keys on the candidate |
+//! | `POST /rollouts/{name}/promote`, `/switch`, `/rollback` | exchange the arms; exchange them back |
+//! | `POST /rollouts/{name}/abort` | everything on the active arm, at once |
 //! | `GET /audit[?limit=N]` | the last changes, who asked, how they ended |
 //! | `GET /metrics` | Prometheus, classic or `OpenMetrics` |
 //! | `GET /livez`, `GET /readyz` | for probes; never ask for a token |
@@ -50,6 +56,7 @@ use sluicegate_core::Clock;
 use sluicegate_freeze::{Freezes, Scope};
 use sluicegate_idempotency::Fences;
 use sluicegate_intents::Intents;
+use sluicegate_rollout::Rollouts;
 use tokio::sync::Semaphore;
 
 mod actor;
@@ -58,11 +65,13 @@ mod body;
 mod config;
 mod freeze;
 mod guard;
+mod index;
 mod intents;
 mod keys;
 mod metrics;
 mod problem;
 mod readiness;
+mod rollouts;
 mod server;
 mod status;
 mod token;
@@ -86,6 +95,8 @@ pub struct AdminParts {
     pub fences: Fences,
     /// The writes that are kept for later.
     pub intents: Intents,
+    /// The rollouts.
+    pub rollouts: Rollouts,
     /// The configuration.
     pub config: Arc<dyn ConfigControl>,
     /// The registry behind `/metrics`.
@@ -112,6 +123,7 @@ pub(crate) struct Shared {
     freezes: Freezes,
     fences: Fences,
     intents: Intents,
+    rollouts: Rollouts,
     config: Arc<dyn ConfigControl>,
     registry: Arc<Mutex<Registry>>,
     readiness: Arc<Readiness>,
@@ -135,6 +147,7 @@ impl Admin {
             freezes: parts.freezes,
             fences: parts.fences,
             intents: parts.intents,
+            rollouts: parts.rollouts,
             config: parts.config,
             registry: parts.registry,
             readiness: parts.readiness,
@@ -154,7 +167,7 @@ impl Admin {
     pub fn router(self) -> Router {
         let shared = self.0;
         Router::new()
-            .route("/", get(index))
+            .route("/", get(index::get))
             .route("/status", get(status::get))
             .route("/config", get(config::get).put(config::put))
             .route("/reload", post(config::reload))
@@ -171,6 +184,7 @@ impl Admin {
             .route("/intents/{id}/retry", post(intents::retry))
             .route("/intents/{id}/drop", post(intents::drop_intent))
             .route("/intents/{id}/settle", post(intents::settle))
+            .merge(rollouts::routes())
             .route("/audit", get(audit_log))
             .route("/metrics", get(show_metrics))
             .route("/livez", get(livez))
@@ -214,38 +228,6 @@ fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'
         .filter(|(distance, name)| *distance <= 2.max(name.len() / 3) && *distance < name.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
-}
-
-async fn index(State(shared): State<Arc<Shared>>) -> Response {
-    fresh_json(&json!({
-        "name": "sluicegate",
-        "version": shared.version,
-        "endpoints": {
-            "GET /status": "configuration, freezes, readiness, upstreams",
-            "GET /config": "the document that runs",
-            "PUT /config": "run another document; ?persist=true also replaces the file",
-            "POST /reload": "read the configuration file again",
-            "GET /freeze": "what is frozen; ?wait=30s&since=N waits for a change; text/event-stream sends each",
-            "GET /freeze/{id}": "one freeze; ?wait=30s waits for its drain",
-            "PUT /freeze/{id}": "freeze writes: {\"reason\", \"until\" or \"for\", \"scope\"}; ?wait=30s waits for the drain",
-            "DELETE /freeze/{id}": "lift a freeze",
-            "GET /keys": "idempotency keys; ?state, route, tenant, prefix, after, limit",
-            "GET /keys/{id}": "one key",
-            "POST /keys/{id}/resolve": "settle a key whose outcome is unknown: {\"applied\": true, \"status\": 201} or {\"applied\": false}",
-            "GET /intents": "writes kept for later, and how many are in each state; ?state, route, tenant, after, limit",
-            "GET /intents/status": "how the backfill is doing",
-            "GET /intents/{id}": "one intent",
-            "POST /intents/{id}/retry": "put a dead one, or one in doubt, into the queue again",
-            "POST /intents/{id}/drop": "throw one away",
-            "POST /intents/{id}/settle": "end one in doubt: {\"applied\": true, \"status\": 201} or {\"applied\": false}",
-            "POST /intents/pause": "pause the backfill: {\"reason\"} or nothing",
-            "POST /intents/resume": "let the backfill go on",
-            "GET /audit": "the last changes and who asked for them; ?limit=N",
-            "GET /metrics": "Prometheus metrics",
-            "GET /livez": "200 while the process runs",
-            "GET /readyz": "200 while it serves; names what is degraded",
-        },
-    }))
 }
 
 async fn livez() -> &'static str {

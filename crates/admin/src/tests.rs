@@ -1,12 +1,10 @@
-//! The API over real sockets, with the real freezes, fences and intents, over a store in
-//! memory, and a configuration that is made up.
+//! The API over real sockets, with the real freezes, fences, intents and rollouts, over a
+//! store in memory, and a configuration that is made up.
 
 use std::{
-    fmt::Write,
     net::{SocketAddr, TcpListener as StdListener},
     path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 use futures_util::{
@@ -21,16 +19,13 @@ use sluicegate_core::{Chance, Clock};
 use sluicegate_freeze::{Freezes, OpenOptions};
 use sluicegate_idempotency::{Fences, FencesOptions, FencesSettings};
 use sluicegate_intents::Intents;
+use sluicegate_rollout::Rollouts;
 use sluicegate_store::{
     Store,
     memory::Memory,
     redis::{Redis, RedisInput},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Notify,
-};
+use tokio::sync::Notify;
 
 use crate::{
     Actor, Admin, AdminParts, Applied, Audit, ConfigControl, ConfigProblem, ConfigView, Readiness, Rejection,
@@ -38,11 +33,16 @@ use crate::{
 };
 
 mod access;
+mod asking;
 mod configuration;
+mod failing;
 mod freezes;
 mod intents;
 mod keys;
+mod rollouts;
 mod showing;
+
+use rollouts::Arms;
 
 /// A configuration that takes everything but the text `broken`.
 #[derive(Default)]
@@ -129,6 +129,8 @@ struct Port {
     freezes: Freezes,
     store: Store,
     intents: Intents,
+    rollouts: Rollouts,
+    arms: Arc<Arms>,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -165,14 +167,15 @@ async fn port_without_store() -> Port {
 fn port_of(made: Made) -> Port {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let keeper = made.freezes.run();
+    let (keeper, judging) = (made.freezes.run(), made.rollouts.run());
     let router = made.admin.router();
     let tasks = vec![
         tokio::spawn(async move { serve(listener, router, std::future::pending()).await.unwrap() }),
         tokio::spawn(async move { match keeper.await {} }),
+        tokio::spawn(async move { match judging.await {} }),
     ];
-    let Made { freezes, store, intents, config, readiness, token, .. } = made;
-    Port { address, freezes, store, intents, config, readiness, token, tasks }
+    let Made { freezes, store, intents, rollouts, arms, config, readiness, token, .. } = made;
+    Port { address, freezes, store, intents, rollouts, arms, config, readiness, token, tasks }
 }
 
 struct Made {
@@ -180,6 +183,8 @@ struct Made {
     freezes: Freezes,
     store: Store,
     intents: Intents,
+    rollouts: Rollouts,
+    arms: Arc<Arms>,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -211,6 +216,7 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
     let fences = Fences::open(fences, &mut registry);
     let intents = sluicegate_intents::OpenOptions { store: store.clone(), clock, chance, accept_loss: true };
     let intents = Intents::open(intents, &mut registry);
+    let (rollouts, arms) = rollouts::open(store.clone(), &mut registry);
     let config = Arc::new(MadeUp::default());
     let token = Arc::new(Token::new(None));
     let audit = Audit::new(Clock::system(), None, readiness.clone(), &mut registry);
@@ -218,6 +224,7 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
         freezes: freezes.clone(),
         fences,
         intents: intents.clone(),
+        rollouts: rollouts.clone(),
         config: config.clone(),
         registry: Arc::new(Mutex::new(registry)),
         readiness: readiness.clone(),
@@ -227,91 +234,5 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
         clock: Clock::system(),
         version: "0.0.0-test",
     });
-    Made { admin, freezes, store, intents, config, readiness, token }
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{}\n{}", self.head, self.body))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
-    /// The status, and the code and detail of the problem.
-    fn problem(&self) -> (u16, String, String) {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.body);
-        let body = self.json();
-        assert_eq!(body["status"], self.status);
-        let text = |name: &str| body[name].as_str().unwrap().to_owned();
-        (self.status, text("code"), text("detail"))
-    }
-}
-
-impl Port {
-    async fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, &[], "").await
-    }
-
-    async fn post(&self, path: &str, body: &str) -> Answer {
-        self.ask("POST", path, &[], body).await
-    }
-
-    async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut stream = self.send(method, path, headers, body).await;
-        let mut text = String::new();
-        let read = stream.read_to_string(&mut text);
-        tokio::time::timeout(Duration::from_secs(20), read).await.expect("an answer that ends").unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
-        Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.replace("\r\n", "\n"),
-            body: body.to_owned(),
-        }
-    }
-
-    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-        if !headers.iter().any(|(name, _)| *name == "host") {
-            write!(request, "host: {}\r\n", self.address).unwrap();
-        }
-        for (name, value) in headers {
-            write!(request, "{name}: {value}\r\n").unwrap();
-        }
-        let measured = headers.iter().any(|(name, _)| *name == "content-length");
-        if !measured && (!body.is_empty() || method == "PUT") {
-            write!(request, "content-length: {}\r\n", body.len()).unwrap();
-        }
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
-        // A body that is refused for its length is not read, and the write may fail.
-        drop(stream.write_all(body.as_bytes()).await);
-        stream
-    }
-
-    /// The newest line of the audit log.
-    async fn last_audited(&self) -> Value {
-        self.get("/audit?limit=1").await.json()["entries"][0].clone()
-    }
-
-    /// Waits until the audit log has this many entries.
-    async fn audited(&self, entries: usize) {
-        let wait =
-            async { while self.get("/audit").await.json()["entries"].as_array().unwrap().len() < entries {} };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("an entry in the audit log");
-    }
-
-    async fn metrics(&self) -> String {
-        self.get("/metrics").await.body
-    }
+    Made { admin, freezes, store, intents, rollouts, arms, config, readiness, token }
 }

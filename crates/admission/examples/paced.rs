@@ -26,7 +26,7 @@ fn paced(routes: Router, limits: &RouteLimits) -> Result<Router, Box<dyn std::er
     let options = AdmissionOptions { bodies: Budget::new(64 << 20), chance: Chance::from_system() };
     let admission = Admission::open(options, &mut Registry::default());
     let shared = admission.shared(&SharedLimits::default());
-    let Some(plan) = admission.plan("search", ("own", None), limits, &shared)? else { return Ok(routes) };
+    let Some(plan) = admission.plan("search", &[("own", None)], limits, &shared)? else { return Ok(routes) };
     admission.apply(std::slice::from_ref(&plan));
     Ok(routes.layer(
         ServiceBuilder::new()

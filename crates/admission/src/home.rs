@@ -5,14 +5,14 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use sluicegate_body::Budget;
-use sluicegate_core::{Chance, Lane};
+use sluicegate_core::{Chance, Lane, Slot};
 use tokio::time::Instant;
 
 use crate::{
     buckets::{BucketStatus, Buckets, RateError, SetOptions},
     budget::Budgets,
     input::Per,
-    plan::{AdmissionPlan, Guards, RouteBudget, RouteLimits, SharedBuckets, SharedLimits},
+    plan::{AdmissionPlan, Capped, Guards, RouteBudget, RouteLimits, SharedBuckets, SharedLimits},
     queue::{CapStatus, Limits, LineStatus, Queues},
 };
 
@@ -79,7 +79,8 @@ impl Admission {
         }
     }
 
-    /// The part of a route's plan; none where nothing is limited. What runs does not change
+    /// The part of the plan of a route that leads to these upstreams (two where a rollout
+    /// chooses), each with its cap; none where nothing is limited. What runs does not change
     /// before the plan is [applied](Admission::apply): what a document that is refused in the end
     /// has made for new names is used by nobody, is not shown, and is forgotten after a while.
     ///
@@ -87,15 +88,19 @@ impl Admission {
     pub fn plan(
         &self,
         route: &str,
-        upstream: (&str, Option<u32>),
+        upstreams: &[(&str, Option<u32>)],
         limits: &RouteLimits,
         shared: &SharedBuckets,
     ) -> Result<Option<AdmissionPlan>, RateError> {
-        let (name, upstream_limit) = upstream;
-        if limits.is_empty() && shared.is_empty() && upstream_limit.is_none() {
+        let home = &*self.0;
+        let capped = |slot: Slot| {
+            let (name, limit) = *upstreams.get(slot.index())?;
+            limit.map(|limit| Capped { cap: home.queues.upstream(name, Some(limit)), limit })
+        };
+        let upstreams = Slot::BOTH.map(capped);
+        if limits.is_empty() && shared.is_empty() && upstreams.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let home = &*self.0;
         let per_tenant = limits.per == Per::Tenant;
         let (of_tenant, of_route) = if per_tenant { (limits.rate, None) } else { (None, limits.rate) };
         let buckets = if limits.rate.is_none() && shared.is_empty() {
@@ -129,8 +134,7 @@ impl Admission {
             budget,
             line: home.queues.line(route, of_queue),
             limits: of_queue,
-            upstream: upstream_limit.map(|_| home.queues.upstream(name, upstream_limit)),
-            upstream_limit,
+            upstreams,
             enforce: limits.enforce,
         }))))
     }
@@ -146,8 +150,8 @@ impl Admission {
             }
             guards.line.set(guards.limits);
             routes.insert(guards.line.name());
-            if let Some(cap) = &guards.upstream {
-                cap.set_limit(guards.upstream_limit);
+            for Capped { cap, limit } in guards.upstreams.iter().flatten() {
+                cap.set_limit(Some(*limit));
                 upstreams.insert(cap.name());
             }
         }

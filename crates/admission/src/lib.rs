@@ -60,7 +60,7 @@
 //!     ..RouteLimits::default()
 //! };
 //! let shared = admission.shared(&SharedLimits::default());
-//! let plan = admission.plan("search", ("own", None), &limits, &shared)?.expect("something is limited");
+//! let plan = admission.plan("search", &[("own", None)], &limits, &shared)?.expect("something is limited");
 //! admission.apply(&[plan.clone()]);
 //!
 //! let app: Router = Router::new().route("/search", get(async || "found")).layer(

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sluicegate_core::Tenant;
+use sluicegate_core::{Facts, Slot, Tenant};
 
 use crate::{
     buckets::{BucketSet, Class, Classes, Rate, SharedBucket},
@@ -106,9 +106,24 @@ pub(crate) struct Guards {
     pub(crate) budget: Option<RouteBudget>,
     pub(crate) line: Arc<Line>,
     pub(crate) limits: Limits,
-    pub(crate) upstream: Option<Arc<Cap>>,
-    pub(crate) upstream_limit: Option<u32>,
+    /// The caps of the upstreams it leads to; of both arms where a rollout chooses.
+    pub(crate) upstreams: [Option<Capped>; 2],
     pub(crate) enforce: bool,
+}
+
+impl Guards {
+    /// The cap of the upstream that was chosen.
+    pub(crate) fn upstream(&self, facts: &Facts) -> Option<&Arc<Cap>> {
+        let slot = facts.arm().map_or(Slot::First, |arm| arm.slot);
+        self.upstreams[slot.index()].as_ref().map(|capped| &capped.cap)
+    }
+}
+
+/// An upstream that is capped.
+#[derive(Debug)]
+pub(crate) struct Capped {
+    pub(crate) cap: Arc<Cap>,
+    pub(crate) limit: u32,
 }
 
 /// The buckets that the routes of one document share, made once for all of them.

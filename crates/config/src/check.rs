@@ -6,6 +6,7 @@
 mod guards;
 mod later;
 mod limits;
+mod rollouts;
 mod routes;
 mod upstreams;
 mod values;
@@ -58,6 +59,7 @@ pub(crate) fn check(document: &Document) -> Findings {
     listeners(document, &mut found);
     upstreams::check(document, &mut found);
     routes::check(document, &mut found);
+    rollouts::check(document, &mut found);
     freeze(document, &mut found);
     values::check(document, &mut found);
     limits::check(document, &mut found);

@@ -287,6 +287,42 @@ const ADDED: &[(&str, &str)] = &[
     ("retries: { tires: 3 }", "g.yaml:13:12: retries.tires: unknown key `tires`; did you mean `tries`?"),
     ("rollouts: { r: { active: stable } }", "g.yaml:13:16: rollouts.r: the key `candidate` is missing here"),
     (
+        "rollouts: { r: { active: stable, candidate: next } }",
+        "g.yaml:13:45: rollouts.r.candidate: there is no upstream `next`; the upstreams are stable",
+    ),
+    (
+        "rollouts: { r: { active: stable, candidate: stable, steps: [25, 5, 50], sticky: { claim: sub } } }",
+        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:60: rollouts.r.steps: do not end with 100, where every key is on the candidate\ng.yaml:13:65: rollouts.r.steps[1]: 5 does not come after 25; steps rise\ng.yaml:13:90: rollouts.r.sticky.claim: is not available yet; use a header that the verifier of the token sets",
+    ),
+    (
+        "rollouts: { r: { active: stable, candidate: stable, weight: 101, salt: \"\", steps: [0, 100], window: { samples: 0 } } }",
+        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:61: rollouts.r.weight: 101 is above 100; it is percent of the keys\ng.yaml:13:72: rollouts.r.salt: is empty or longer than 128 bytes; leave it out for the name\ng.yaml:13:84: rollouts.r.steps[0]: 0 is not a percentage from 1 to 100\ng.yaml:13:112: rollouts.r.window.samples: 0 samples show nothing; write 1 or more",
+    ),
+    (
+        "rollouts: { r: { active: stable, candidate: stable, gates: { error_rate: 0 }, abort: { error_rate: 0.001, latency_p99_ratio: 1 } } }",
+        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:74: rollouts.r.gates.error_rate: 0 is not a share above 0 and below 1, such as 0.005 for 0.5 %\ng.yaml:13:126: rollouts.r.abort.latency_p99_ratio: 1 is not above 1 and up to 1000, such as 2",
+    ),
+    (
+        "rollouts: { r: { active: stable, candidate: stable, sticky: { cookie: \"a b\" }, dry_run: [error_rate, error_rate] } }",
+        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:71: rollouts.r.sticky.cookie: `a b` is not the name of a cookie: a cookie's name is 1 to 64 letters, digits, or any of !#$%&'*+-.^_`|~\ng.yaml:13:102: rollouts.r.dry_run[1]: is there twice; write it once",
+    ),
+    (
+        "rollouts: { r: { active: stable, candidate: stable, sticky: { tenant: true } } }",
+        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:71: rollouts.r.sticky.tenant: requests have no tenant unless `tenants.from` says where it stands; add it, or choose another key",
+    ),
+    (
+        "rollouts: { \"r r\": { active: stable, candidate: stable, sticky: { client: false } } }",
+        "g.yaml:13:13: rollouts.r r: `r r` is not a name; use 1 to 64 letters, digits and _.-\ng.yaml:13:49: rollouts.r r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:75: rollouts.r r.sticky.client: can only be true; leave `sticky` out for none",
+    ),
+    (
+        "rollouts: { r: { active: stable, candidate: stable, dry_run: [errors], sticky: { ip: true } } }",
+        "g.yaml:13:63: rollouts.r.dry_run[0]: unknown choice `errors`; the choices here are error_rate, latency_p95_uplift, abort_error_rate, abort_latency_p99_ratio\ng.yaml:13:82: rollouts.r.sticky.ip: unknown choice `ip`; the choices here are header, cookie, tenant, claim, client",
+    ),
+    (
+        "rollouts: { r: { active: stable, candidate: stable, switch: { hold: 9000h } } }",
+        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:69: rollouts.r.switch.hold: `375d` is longer than 366d; write a shorter duration",
+    ),
+    (
         "intents: { ttl: soon }",
         "g.yaml:13:17: intents.ttl: `soon` is not a duration; write digits and a unit, such as 250ms, 30s, 5m, 48h or 2d",
     ),
@@ -433,7 +469,27 @@ const REPLACED: &[(&str, &str, &str)] = &[
     (
         "upstream: stable",
         "upstream: { rollout: r }",
-        "g.yaml:9:17: routes[0].upstream.rollout: `rollout` is not available yet: this version does not do it; remove the key",
+        "g.yaml:9:26: routes[0].upstream.rollout: there is no rollout `r`; there are none at all",
+    ),
+    (
+        "upstream: stable",
+        "upstream: { rollout: r, writes: both, allow_forced: true }",
+        "g.yaml:9:37: routes[0].upstream.writes: unknown choice `both`; the choices here are active, split\ng.yaml:9:43: routes[0].upstream.allow_forced: unknown key `allow_forced`; did you mean `allow_force`?",
+    ),
+    (
+        "    endpoints:",
+        "    pins: { \"A B\": x, MODEL_VER: \"m,1\" }\n    manifest: { path: index, interval: 1ms, timeout: 0s }\n    endpoints:",
+        "g.yaml:5:20: upstreams.stable.pins.A B: `A B=x` is not a pin: a name is 1 to 64 letters, digits, `_`, `-` or `.`\ng.yaml:5:34: upstreams.stable.pins.MODEL_VER: `MODEL_VER=m,1` is not a pin: a value is visible ASCII without commas, quotes or spaces\ng.yaml:6:23: upstreams.stable.manifest.path: `index` is not a path; begin it with `/`, such as /index/manifest\ng.yaml:6:40: upstreams.stable.manifest.interval: `1ms` is below 10ms, which would be a flood\ng.yaml:6:54: upstreams.stable.manifest.timeout: no manifest can be read in no time; write a duration such as 1s",
+    ),
+    (
+        "    endpoints:",
+        "    manifest: { path: /index/manifest }\n    on_mismatch: refuse\n    endpoints:",
+        "g.yaml:5:15: upstreams.stable.manifest: there are no `pins` to compare it with; declare some, or remove it\ng.yaml:6:18: upstreams.stable.on_mismatch: there are no `pins` that anything could differ from; declare some, or remove it",
+    ),
+    (
+        "    endpoints:",
+        "    pins: { MODEL_VER: 1 }\n    on_mismatch: drop\n    endpoints:",
+        "g.yaml:6:18: upstreams.stable.on_mismatch: unknown choice `drop`; the choices here are pass, refuse",
     ),
     (
         "upstream: stable",

@@ -9,6 +9,7 @@
 //! | request id, client, received | ingress | all |
 //! | [`Classified`]: route plan, access, tenant, lane, cost, deadline, JSON-RPC id | classify, once | the guards, upstream, ingress |
 //! | [`Attempt`] | upstream, tunnels | freeze, later the fence |
+//! | [`Arm`] | the rollout, once; [fallback](Facts::fall_back): upstream | admission, upstream, ingress |
 //! | [`BodyFault`] | the request body's own limits | upstream, to word the refusal |
 //! | [cut](Facts::cut): the exchange must end with its client | freeze, admission | the fence |
 //! | [deferred](Facts::defer): the write must be kept and not sent | freeze | the intents |
@@ -26,7 +27,14 @@ use http::{Extensions, HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{chance::Chance, outcome::Attempt, outlive::Outliving, plan::RoutePlan, refusal::Refusal};
+use crate::{
+    arm::{Arm, Role},
+    chance::Chance,
+    outcome::Attempt,
+    outlive::Outliving,
+    plan::RoutePlan,
+    refusal::Refusal,
+};
 
 /// Whether a request may change stored state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -138,6 +146,8 @@ struct Record {
     received: Instant,
     grpc: bool,
     classified: OnceLock<Classified>,
+    arm: OnceLock<Arm>,
+    fell_back: AtomicBool,
     attempt: Attempt,
     body_fault: AtomicU8,
     deferred: AtomicBool,
@@ -156,6 +166,8 @@ impl Facts {
             received,
             grpc,
             classified: OnceLock::new(),
+            arm: OnceLock::new(),
+            fell_back: AtomicBool::new(false),
             attempt: Attempt::default(),
             body_fault: AtomicU8::new(0),
             deferred: AtomicBool::new(false),
@@ -219,6 +231,42 @@ impl Facts {
     #[must_use]
     pub fn part<T: std::any::Any>(&self) -> Option<&T> {
         self.classified()?.route.part()
+    }
+
+    /// Settles the arm. Only the first call counts: a request and its tries stay on one arm.
+    pub fn choose_arm(&self, arm: Arm) {
+        let _ = self.0.arm.set(arm);
+    }
+
+    /// The arm that was chosen, on a route that leads to a rollout.
+    #[must_use]
+    pub fn chosen_arm(&self) -> Option<Arm> {
+        self.0.arm.get().copied()
+    }
+
+    /// The arm that answers: the chosen one, or the active one for a read that
+    /// [fell back](Facts::fall_back).
+    #[must_use]
+    pub fn arm(&self) -> Option<Arm> {
+        let chosen = self.chosen_arm()?;
+        if !self.fell_back() {
+            return Some(chosen);
+        }
+        Some(Arm { slot: chosen.slot.other(), role: Role::Active, is_sample: false })
+    }
+
+    /// The candidate that was chosen lets nothing through, nothing has been sent, and the
+    /// request only reads: the active arm answers.
+    pub fn fall_back(&self) {
+        if self.chosen_arm().is_some_and(|arm| arm.role == Role::Candidate) {
+            self.0.fell_back.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the active arm answers in place of the candidate.
+    #[must_use]
+    pub fn fell_back(&self) -> bool {
+        self.0.fell_back.load(Ordering::Acquire)
     }
 
     /// How far the request has got.
@@ -314,7 +362,8 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 mod tests {
     use http::{Extensions, HeaderMap, HeaderValue, Method};
 
-    use super::{Access, BodyFault, Facts, Instant, Tenant, is_grpc};
+    use super::{Access, Arm, BodyFault, Facts, Instant, Role, Tenant, is_grpc};
+    use crate::arm::Slot;
 
     #[test]
     fn the_method_alone_tells_reads_from_writes() {
@@ -335,6 +384,24 @@ mod tests {
         other.attempt().sent();
         assert_eq!(facts.body_fault(), Some(BodyFault::TooLarge));
         assert_eq!(facts.attempt().outcome(), crate::Outcome::Unknown);
+    }
+
+    #[test]
+    fn the_first_choice_holds_and_only_a_candidate_falls_back() {
+        let facts = |role| {
+            let facts = Facts::new(HeaderValue::from_static("a"), None, Instant::now(), false);
+            facts.fall_back();
+            assert!(facts.arm().is_none() && !facts.fell_back(), "there is no arm yet");
+            facts.choose_arm(Arm { slot: Slot::Second, role, is_sample: true });
+            facts.choose_arm(Arm { slot: Slot::First, role, is_sample: true });
+            facts.fall_back();
+            facts
+        };
+        let candidate = facts(Role::Candidate);
+        assert_eq!(candidate.chosen_arm().unwrap().slot, Slot::Second);
+        let fallen = Arm { slot: Slot::First, role: Role::Active, is_sample: false };
+        assert_eq!(candidate.arm(), Some(fallen));
+        assert_eq!(facts(Role::Active).arm(), facts(Role::Active).chosen_arm());
     }
 
     #[test]

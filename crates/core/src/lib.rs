@@ -3,15 +3,17 @@
 //! A guard knows nothing of its neighbours. What two of them must agree on stands here and
 //! nowhere else: what is known of a request ([`facts`]), what a route is set up to do
 //! ([`plan`]), how an attempt ended ([`outcome`]), whether a write may be sent again
-//! ([`repeat`]), how the gateway says no ([`refusal`]), a value that is replaced while it is
+//! ([`repeat`]), which of two versions answers ([`arm`], [`pins`]), how the gateway says no ([`refusal`]), a value that is replaced while it is
 //! read ([`live`]), and where time and chance come from ([`clock`], [`chance`]).
 
+pub mod arm;
 pub mod chance;
 pub mod clock;
 pub mod facts;
 pub mod live;
 pub mod outcome;
 mod outlive;
+pub mod pins;
 pub mod plan;
 pub mod refusal;
 pub mod repeat;
@@ -19,12 +21,14 @@ pub mod respond;
 mod text_form;
 pub mod units;
 
+pub use arm::{Arm, Role, Slot};
 pub use chance::Chance;
 pub use clock::Clock;
 pub use facts::{Access, Classified, Facts, Lane, Tenant};
 pub use live::Live;
 pub use outcome::{Attempt, Outcome};
-pub use plan::{Deferral, RoutePlan};
+pub use pins::Pins;
+pub use plan::{Deferral, Leads, RoutePlan};
 pub use refusal::{Code, Refusal};
 pub use repeat::Repeat;
 pub use respond::RespondLayer;

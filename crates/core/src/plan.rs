@@ -7,18 +7,29 @@
 
 use std::any::{Any, TypeId};
 
+use crate::arm::Slot;
+
 /// The checked settings of one route, immutable.
 #[derive(Debug)]
 pub struct RoutePlan {
     name: Box<str>,
     upstream: Box<str>,
+    /// Where it leads as well, on a route with a rollout.
+    second: Option<Box<str>>,
     parts: Vec<(TypeId, Box<dyn Any + Send + Sync>)>,
 }
 
 impl RoutePlan {
     /// A plan without parts.
     pub fn new(name: impl Into<Box<str>>, upstream: impl Into<Box<str>>) -> Self {
-        Self { name: name.into(), upstream: upstream.into(), parts: Vec::new() }
+        Self { name: name.into(), upstream: upstream.into(), second: None, parts: Vec::new() }
+    }
+
+    /// The route leads to a second upstream as well: a rollout chooses.
+    #[must_use]
+    pub fn or(mut self, second: impl Into<Box<str>>) -> Self {
+        self.second = Some(second.into());
+        self
     }
 
     /// Adds a guard's part; a second part of the same type replaces the first.
@@ -36,10 +47,26 @@ impl RoutePlan {
         &self.name
     }
 
-    /// The name of the route's upstream, for scopes.
+    /// The name of the route's upstream; of the first where it leads to two.
     #[must_use]
     pub fn upstream(&self) -> &str {
         &self.upstream
+    }
+
+    /// The name of the upstream in that place of the route's rollout; the only one there is
+    /// where it has none.
+    #[must_use]
+    pub fn upstream_at(&self, slot: Slot) -> &str {
+        match (&self.second, slot) {
+            (Some(second), Slot::Second) => second,
+            _ => &self.upstream,
+        }
+    }
+
+    /// Where it may lead: for scopes.
+    #[must_use]
+    pub fn leads(&self) -> Leads<'_> {
+        Leads { first: &self.upstream, second: self.second.as_deref() }
     }
 
     /// The part of type `T`, if the route has one.
@@ -48,6 +75,27 @@ impl RoutePlan {
         let id = TypeId::of::<T>();
         let (_, part) = self.parts.iter().find(|(known, _)| *known == id)?;
         part.downcast_ref()
+    }
+}
+
+/// The names of the upstreams that a route may lead to: one, or the two of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leads<'a> {
+    first: &'a str,
+    second: Option<&'a str>,
+}
+
+impl Leads<'_> {
+    /// Whether the upstream of that name is one of them.
+    #[must_use]
+    pub fn to(&self, upstream: &str) -> bool {
+        self.first == upstream || self.second == Some(upstream)
+    }
+}
+
+impl<'a> From<&'a str> for Leads<'a> {
+    fn from(only: &'a str) -> Self {
+        Self { first: only, second: None }
     }
 }
 
@@ -61,7 +109,17 @@ pub struct Deferral;
 
 #[cfg(test)]
 mod tests {
-    use super::RoutePlan;
+    use super::{RoutePlan, Slot};
+
+    #[test]
+    fn a_route_with_a_rollout_leads_to_both() {
+        let one = RoutePlan::new("ingest", "stable");
+        assert!(one.leads().to("stable") && !one.leads().to("next"));
+        assert_eq!(one.upstream_at(Slot::Second), "stable");
+        let two = RoutePlan::new("retrieve", "stable").or("next");
+        assert!(two.leads().to("stable") && two.leads().to("next"));
+        assert_eq!((two.upstream_at(Slot::First), two.upstream_at(Slot::Second)), ("stable", "next"));
+    }
 
     #[test]
     fn a_part_is_found_by_its_type_and_the_last_one_holds() {

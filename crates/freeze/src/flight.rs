@@ -11,7 +11,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sluicegate_core::{Attempt, Facts, Outcome};
+use sluicegate_core::{Attempt, Facts, Leads, Outcome, Slot};
 use tokio::time::Instant;
 
 use crate::view::Active;
@@ -44,8 +44,18 @@ impl Flight {
         self.facts.classified().map_or("", |settled| settled.route.name())
     }
 
+    /// Where it went, or would go first.
     fn upstream(&self) -> &str {
-        self.facts.classified().map_or("", |settled| settled.route.upstream())
+        let slot = self.facts.arm().map_or(Slot::First, |arm| arm.slot);
+        self.facts.classified().map_or("", |settled| settled.route.upstream_at(slot))
+    }
+
+    /// Where it may go.
+    fn leads(&self) -> Leads<'_> {
+        match self.facts.arm() {
+            Some(_) => self.upstream().into(),
+            None => self.facts.classified().map_or("".into(), |settled| settled.route.leads()),
+        }
     }
 
     fn tenant(&self) -> Option<&str> {
@@ -53,7 +63,7 @@ impl Flight {
     }
 
     pub(crate) fn is_covered(&self, active: &Active) -> bool {
-        active.scope.covers(self.route(), self.upstream(), self.tenant())
+        active.scope.covers(self.route(), self.leads(), self.tenant())
     }
 
     /// When a freeze ends its answer, if it is answering: `grace` after the freeze began or
@@ -119,7 +129,7 @@ impl Unsettled {
     /// within `memory` before it. Nothing says that it had stopped by then.
     pub(crate) fn counts_for(&self, active: &Active, memory: Duration) -> bool {
         self.ended + memory >= active.started
-            && active.scope.covers(&self.route, &self.upstream, self.tenant.as_deref())
+            && active.scope.covers(&self.route, &*self.upstream, self.tenant.as_deref())
     }
 }
 

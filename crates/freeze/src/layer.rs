@@ -119,9 +119,9 @@ impl FreezeLayer {
         match facts.and_then(Facts::classified) {
             Some(settled) => {
                 let tenant = settled.tenant.as_ref().map(sluicegate_core::Tenant::as_str);
-                refuse::banner(view.covering(settled.route.name(), settled.route.upstream(), tenant))
+                refuse::banner(view.covering(settled.route.name(), settled.route.leads(), tenant))
             }
-            None => refuse::banner(view.covering("", "", None)),
+            None => refuse::banner(view.covering("", "".into(), None)),
         }
     }
 }

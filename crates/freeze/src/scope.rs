@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use sluicegate_core::Leads;
 
 /// The requests a freeze covers. The default covers all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,16 +56,18 @@ impl Scope {
         self.routes.is_none() && self.tenants.is_none() && self.upstreams.is_none()
     }
 
-    /// Whether a request of this route, upstream and tenant is covered.
+    /// Whether a request of this route and tenant is covered, which may go to these upstreams:
+    /// where a rollout has not chosen yet, either of them is enough.
     #[must_use]
-    pub fn covers(&self, route: &str, upstream: &str, tenant: Option<&str>) -> bool {
+    pub fn covers<'a>(&self, route: &str, upstreams: impl Into<Leads<'a>>, tenant: Option<&str>) -> bool {
+        let leads = upstreams.into();
         let names = |list: &Option<Vec<String>>, name: Option<&str>| match (list, name) {
             (None, _) => true,
             (Some(list), Some(name)) => list.iter().any(|known| known == name),
             (Some(_), None) => false,
         };
         names(&self.routes, Some(route))
-            && names(&self.upstreams, Some(upstream))
+            && self.upstreams.as_ref().is_none_or(|list| list.iter().any(|name| leads.to(name)))
             && names(&self.tenants, tenant)
     }
 

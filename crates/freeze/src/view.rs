@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use http::HeaderValue;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sluicegate_core::Leads;
 use tokio::time::Instant;
 
 use crate::{
@@ -121,10 +122,10 @@ impl View {
     pub(crate) fn covering<'a>(
         &'a self,
         route: &'a str,
-        upstream: &'a str,
+        upstreams: Leads<'a>,
         tenant: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Arc<Active>> {
-        self.active.iter().filter(move |active| active.scope.covers(route, upstream, tenant))
+        self.active.iter().filter(move |active| active.scope.covers(route, upstreams, tenant))
     }
 
     /// The view as it should be now; `None` where it is so already.

@@ -184,19 +184,25 @@ where
 
 /// Tells the backfill which writes go through.
 #[derive(Clone, Debug)]
-pub(crate) struct ByFreezes(pub(crate) Freezes);
+pub(crate) struct ByFreezes {
+    pub(crate) freezes: Freezes,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+}
 
 impl Freezer for ByFreezes {
     fn open_since(&self, route: &str, upstream: &str, tenant: Option<&str>) -> Option<Instant> {
-        self.0.open_since(route, upstream, tenant)
+        let snapshot = self.snapshot.load();
+        // A route with a rollout may lead elsewhere by now: its freezes hold for it as it is.
+        let leads = snapshot.route(route).map_or(upstream.into(), |entry| entry.plan.leads());
+        self.freezes.open_since(route, leads, tenant)
     }
 
     fn earliest(&self) -> Option<Instant> {
-        self.0.opens_earliest()
+        self.freezes.opens_earliest()
     }
 
     fn changed(&self) -> impl Future<Output = ()> + Send {
-        let mut version = self.0.subscribe();
+        let mut version = self.freezes.subscribe();
         async move {
             // The freezes live for as long as the process.
             drop(version.changed().await);

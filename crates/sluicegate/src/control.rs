@@ -29,6 +29,7 @@ use sluicegate_config::{Loaded, Rejected, Source, document::Document, load, pars
 use sluicegate_freeze::{FreezeSettings, Freezes};
 use sluicegate_idempotency::FencesSettings;
 use sluicegate_server::{ConnSettings, Server};
+use tokio::runtime::Handle;
 
 use crate::{
     access_log::AccessLog,
@@ -49,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) freezes: Freezes,
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(crate) token: Arc<Token>,
+    /// Where what must wait for the store runs.
+    pub(crate) side: Handle,
     pub(crate) log: LogSwitch,
     pub(crate) metrics: ConfigMetrics,
 }
@@ -283,7 +286,13 @@ impl Control {
         let keeping = &mut built.snapshot.keeping;
         parts.homes.intents.apply(keeping.settings.clone(), std::mem::take(&mut keeping.routes));
         parts.homes.admission.apply(&built.snapshot.admissions);
+        let rollouts = std::mem::take(&mut built.snapshot.rollouts);
         parts.snapshot.store(Arc::new(built.snapshot));
+        parts.homes.rollouts.apply(rollouts);
+        if self.generation() == 0 {
+            // Before anybody can connect: what was served before a restart is served after it.
+            parts.side.block_on(parts.homes.rollouts.look());
+        }
         parts.server.commit(built.listeners, connections(&document));
         let mut state = self.state.lock();
         state.generation += 1;

@@ -8,9 +8,11 @@
 //! 4. replay: reads the idempotency key; answers what is known, waits for what runs
 //! 5. freeze: refuses writes while one is on, or marks them; counts those it lets through
 //! 6. intents: keeps the writes that are marked, and those that belong behind them
-//! 7. admission: token buckets and budgets, the queue, permits
-//! 8. fence: begins the key on record, now that the request will really go out
-//! 9. upstream: retries, breakers, the pooled connection
+//! 7. rollout: checks pins, chooses the arm
+//! 8. admission: token buckets and budgets, the queue, permits
+//! 9. fence: begins the key on record, now that the request will really go out
+//! 10. judge: notes for the rollout how the chosen arm did
+//! 11. upstream: retries, breakers, the pooled connection
 //!
 //! One such stack is built per worker, on the worker, and never again: what changes is the
 //! snapshot it reads. What extensions a request carries, beside [`sluicegate_core::Facts`]:
@@ -45,6 +47,7 @@ use sluicegate_core::{Chance, Clock};
 use sluicegate_freeze::{Freeze, FreezeLayer, Freezes, OpenOptions};
 use sluicegate_idempotency::{Fence, FenceLayer, Fences, FencesOptions, FencesSettings, Replay, ReplayLayer};
 use sluicegate_intents::{Intents, IntentsLayer, IntentsQueue};
+use sluicegate_rollout::{JudgeLayer, Judged, Rollout, RolloutLayer, Rollouts, Traffic};
 use sluicegate_server::{Closed, ConnSettings, Inherited, Server, ServerOptions};
 use sluicegate_store::{
     Health, Store,
@@ -64,6 +67,7 @@ use crate::{
     logging::LogSwitch,
     metrics::RequestMetrics,
     own::Own,
+    rollouts::{ByUpstreams, RolloutSection, name_of_gateway, tell_troubles},
     sections::{AdmissionSection, Endpoints, Listeners},
     snapshot::{Homes, Snapshot},
     store_sections::{FencesSection, IntentsSection, StoreSection},
@@ -72,7 +76,7 @@ use crate::{
 /// The body as the upstream layer gets it.
 type Body = Gathered<PeekedBody<Inbound<Incoming>>>;
 /// The stack from the freeze on: where the backfill's requests come in.
-type Below = Freeze<IntentsQueue<Admit<Fence<Proxy<Body>, LocalExec>>>>;
+type Below = Freeze<IntentsQueue<Rollout<Admit<Fence<Judged<Proxy<Body>>, LocalExec>>>>>;
 /// The stack below the ingress.
 pub type Stack = Own<Classify<Replay<Below>, Arc<ArcSwap<Snapshot>>>>;
 
@@ -142,11 +146,14 @@ impl Gateway {
             &mut metrics,
         )?;
         let store = open_store(&document.store, folder.as_deref(), &clock, &side)?;
-        let homes = open_homes(&store, &clock, &side, &mut metrics);
+        let checks = Arc::new(ByUpstreams::default());
+        let homes = open_homes(&store, &clock, (&side, workers), checks.clone(), &mut metrics);
         let (fences, intents, admission) =
             (homes.fences.clone(), homes.intents.clone(), homes.admission.clone());
+        let rollouts = homes.rollouts.clone();
         let empty = Snapshot::empty(&homes.upstreams);
         let snapshot = Arc::new(ArcSwap::from_pointee(empty));
+        checks.set(snapshot.clone());
         let readiness = Arc::new(Readiness::default());
         let audit = Audit::new(clock.clone(), None, readiness.clone(), &mut metrics);
         let config_metrics = ConfigMetrics::register(&mut metrics);
@@ -173,6 +180,7 @@ impl Gateway {
             freezes: freezes.clone(),
             snapshot: snapshot.clone(),
             token: token.clone(),
+            side: side.clone(),
             log,
             metrics: config_metrics,
         };
@@ -181,13 +189,15 @@ impl Gateway {
             freezes: freezes.clone(),
             fences: fences.clone(),
             intents: intents.clone(),
+            rollouts: rollouts.clone(),
             config: Arc::new(Shared(control.clone())),
             registry,
             readiness: readiness.clone(),
             sections: vec![
                 Arc::new(Listeners(Arc::downgrade(&server))),
-                Arc::new(Endpoints(snapshot)),
+                Arc::new(Endpoints(snapshot.clone())),
                 Arc::new(AdmissionSection(admission.clone())),
+                Arc::new(RolloutSection(rollouts.clone())),
                 Arc::new(StoreSection(store.clone())),
                 Arc::new(FencesSection(fences.clone())),
                 Arc::new(IntentsSection(intents.clone())),
@@ -202,7 +212,9 @@ impl Gateway {
         side.spawn(freezes.run());
         side.spawn(fences.run());
         side.spawn(admission.run());
-        side.spawn(intents.run(ByFreezes(freezes), ByWorkers(workers_of_intents)));
+        side.spawn(rollouts.run());
+        side.spawn(tell_troubles(rollouts, readiness.clone()));
+        side.spawn(intents.run(ByFreezes { freezes, snapshot }, ByWorkers(workers_of_intents)));
         side.spawn(tell_health(store, readiness.clone()));
         readiness.set_serving();
         Ok(Self { control, server, readiness, side, audit, fences, intents, file })
@@ -299,7 +311,13 @@ fn open_store(
 }
 
 /// Opens the homes of what outlives a reload and every snapshot.
-fn open_homes(store: &Store, clock: &Clock, side: &Handle, metrics: &mut Registry) -> Homes {
+fn open_homes(
+    store: &Store,
+    clock: &Clock,
+    (side, workers): (&Handle, usize),
+    checks: Arc<ByUpstreams>,
+    metrics: &mut Registry,
+) -> Homes {
     let chance = Arc::new(Chance::from_system());
     let fences = FencesOptions {
         store: store.clone(),
@@ -310,8 +328,17 @@ fn open_homes(store: &Store, clock: &Clock, side: &Handle, metrics: &mut Registr
     let intents = sluicegate_intents::OpenOptions {
         store: store.clone(),
         clock: clock.clone(),
-        chance,
+        chance: chance.clone(),
         accept_loss: false,
+    };
+    let rollouts = sluicegate_rollout::OpenOptions {
+        store: store.clone(),
+        clock: clock.clone(),
+        gateway: name_of_gateway(&chance),
+        chance,
+        checks,
+        traffic: Traffic::register(metrics),
+        shards: workers,
     };
     let fences = Fences::open(fences, metrics);
     let admission = AdmissionOptions { bodies: fences.budget().clone(), chance: Chance::from_system() };
@@ -320,6 +347,7 @@ fn open_homes(store: &Store, clock: &Clock, side: &Handle, metrics: &mut Registr
         fences,
         admission: Admission::open(admission, metrics),
         intents: Intents::open(intents, metrics),
+        rollouts: Rollouts::open(rollouts, metrics),
         metrics: RequestMetrics::register(metrics),
     }
 }
@@ -347,9 +375,11 @@ fn ingress(
     workers: &Workers,
 ) -> Ingress<Stack> {
     let proxy = Proxy::new(Chance::from_system());
-    let fence = FenceLayer::new(homes.fences.clone(), LocalExec).layer(proxy);
+    let judged = JudgeLayer::new().layer(proxy);
+    let fence = FenceLayer::new(homes.fences.clone(), LocalExec).layer(judged);
     let admit = AdmissionLayer::new(homes.admission.clone()).layer(fence);
-    let queue = IntentsLayer::new(homes.intents.clone(), homes.fences.budget().clone()).layer(admit);
+    let rollout = RolloutLayer::new(homes.rollouts.traffic().clone(), Chance::from_system()).layer(admit);
+    let queue = IntentsLayer::new(homes.intents.clone(), homes.fences.budget().clone()).layer(rollout);
     let below: Below = FreezeLayer::new(freezes.clone()).layer(queue);
     workers.join(below.clone(), snapshot.clone());
     let replay = ReplayLayer::new(homes.fences.clone()).layer(below);

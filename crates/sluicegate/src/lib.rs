@@ -15,6 +15,7 @@ pub mod ingress;
 mod logging;
 mod metrics;
 pub mod own;
+mod rollouts;
 mod say;
 mod sections;
 mod serve;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sluicegate_admin::StatusSection;
 use sluicegate_admission::Admission;
 use sluicegate_server::Server;
+use sluicegate_upstream::PinFinding;
 
 use crate::snapshot::Snapshot;
 
@@ -47,7 +48,7 @@ impl StatusSection for AdmissionSection {
     }
 }
 
-/// Each endpoint of each upstream, and whether it is used.
+/// Each endpoint of each upstream, whether it is used, and what it tells of its pins.
 pub(crate) struct Endpoints(pub(crate) Arc<ArcSwap<Snapshot>>);
 
 impl StatusSection for Endpoints {
@@ -58,10 +59,23 @@ impl StatusSection for Endpoints {
     fn status(&self) -> Shown<'_> {
         let snapshot = self.0.load();
         let shown = snapshot.upstreams.all().flat_map(|upstream| {
-            upstream.endpoints().map(|(endpoint, state)| {
-                json!({ "upstream": upstream.name(), "endpoint": endpoint, "state": state })
+            let findings = upstream.pin_findings();
+            upstream.endpoints().map(move |(endpoint, state)| {
+                let mut row = json!({ "upstream": upstream.name(), "endpoint": endpoint, "state": state });
+                if !findings.is_empty() {
+                    let its = findings.iter().filter(|finding| *finding.endpoint == *endpoint);
+                    row["pins"] = its.map(in_words).collect();
+                }
+                row
             })
         });
         Box::pin(ready(shown.collect()))
     }
+}
+
+/// What was found about the pins of an endpoint, and the same in a line.
+fn in_words(finding: &PinFinding) -> Value {
+    let mut shown = json!(finding);
+    shown["says"] = finding.to_string().into();
+    shown
 }

@@ -19,12 +19,19 @@ use sluicegate_config::{
 use sluicegate_core::{Deferral, Refusal, RoutePlan, Tenant};
 use sluicegate_idempotency::{Fences, UpstreamPromises};
 use sluicegate_intents::{Intents, IntentsSettings, RouteRules};
+use sluicegate_rollout::{Declared, Pinned, Rollouts};
 use sluicegate_upstream::{
-    Prepared, Retries, RouteTimeouts, Upstream, UpstreamPlan, UpstreamSettings, Upstreams,
-    forward::TrustedPeers, input::UpstreamInput,
+    Prepared, Retries, RouteTimeouts, UpstreamPlan, UpstreamSettings, Upstreams, forward::TrustedPeers,
+    input::UpstreamInput,
 };
 
 use crate::{access_log::AccessLog, metrics::RequestMetrics};
+
+mod leads;
+mod rollouts;
+
+use leads::{Lead, Leads};
+use rollouts::Checked;
 
 /// One configuration, ready to serve requests.
 #[derive(Debug)]
@@ -37,6 +44,8 @@ pub struct Snapshot {
     pub(crate) keeping: Keeping,
     /// What routes admit: it holds when the snapshot is taken.
     pub(crate) admissions: Vec<AdmissionPlan>,
+    /// The rollouts, which are told when the snapshot is taken.
+    pub(crate) rollouts: Vec<Declared>,
 }
 
 /// The homes that route plans hold parts of. They outlive every snapshot.
@@ -50,6 +59,8 @@ pub struct Homes {
     pub intents: Intents,
     /// Buckets, queues and token budgets.
     pub admission: Admission,
+    /// The state of rollouts.
+    pub rollouts: Rollouts,
     /// What is counted of requests.
     pub metrics: RequestMetrics,
 }
@@ -78,6 +89,7 @@ impl Snapshot {
             by_name: HashMap::new(),
             keeping: Keeping::default(),
             admissions: Vec::new(),
+            rollouts: Vec::new(),
         }
     }
 
@@ -96,6 +108,7 @@ impl Snapshot {
     pub fn detached(loaded: &Loaded, homes: &Homes) -> Result<Self, Rejected> {
         let snapshot = Self::build(loaded, homes, None)?;
         homes.admission.apply(&snapshot.admissions);
+        homes.rollouts.apply(snapshot.rollouts.clone());
         Ok(snapshot)
     }
 
@@ -117,9 +130,17 @@ impl Snapshot {
         let shared = shared_limits(document).map_err(|faults| rejected(loaded, faults))?;
         let shared = homes.admission.shared(&shared);
         let retries = retries(loaded)?;
+        let rollouts = rollouts::check(loaded, &prepared).map_err(|problems| Rejected { problems })?;
         let mut keeping = Keeping { settings: intents(loaded, tenant.as_ref())?, routes: Vec::new() };
-        let mut making =
-            Making { document, homes, upstreams: &prepared, keeping: &mut keeping, shared, retries };
+        let mut making = Making {
+            document,
+            homes,
+            upstreams: &prepared,
+            rollouts: &rollouts,
+            keeping: &mut keeping,
+            shared,
+            retries,
+        };
         let (mut routes, mut by_name, mut admissions) = (Vec::new(), HashMap::new(), Vec::new());
         for (at, route) in document.routes.iter().enumerate() {
             match making.route(at) {
@@ -145,6 +166,7 @@ impl Snapshot {
             by_name,
             keeping,
             admissions,
+            rollouts: rollouts.into_iter().map(|rollout| rollout.declared).collect(),
         })
     }
 }
@@ -215,6 +237,7 @@ struct Making<'a> {
     document: &'a Document,
     homes: &'a Homes,
     upstreams: &'a Prepared,
+    rollouts: &'a [Checked],
     keeping: &'a mut Keeping,
     shared: SharedBuckets,
     retries: Retries,
@@ -230,23 +253,28 @@ impl Making<'_> {
         if let Some(methods) = &input.r#match.methods {
             matching = matching.methods(methods.iter().map(|method| method.0.clone()));
         }
-        let Some(name) = input.upstream_name() else {
-            return Err(wrong("upstream", "rollouts are not available yet".to_owned()));
-        };
-        let (Some(upstream), Some(settings)) = (self.upstreams.get(name), document.upstreams.get(name))
-        else {
-            return Err(wrong("upstream", format!("there is no upstream `{name}`")));
-        };
-        let plan = RoutePlan::new(input.name.as_str(), name)
-            .with(self.proxy(input, settings, upstream))
-            .with(body_limits(document, input, settings))
+        let leads =
+            Leads::of(document, self.upstreams, input).map_err(|(key, message)| wrong(key, message))?;
+        let plan = RoutePlan::new(input.name.as_str(), leads.first.name)
+            .with(self.proxy(input, &leads))
+            .with(body_limits(document, input, leads.first.settings))
             .with(homes.metrics.route(&input.name));
-        let plan = fenced(plan, input, settings, homes, self.keeping)
+        let plan = match leads.second {
+            Some((second, reference)) => {
+                let part = rollouts::part(homes, self.rollouts, reference)
+                    .map_err(|(key, message)| wrong(key, message))?;
+                plan.or(second.name).with(part)
+            }
+            None if leads.first.pool.pins().is_empty() => plan,
+            None => plan.with(Pinned { pins: leads.first.pool.pins().clone() }),
+        };
+        let plan = fenced(plan, input, &leads.promises(), homes, self.keeping)
             .map_err(|(path, message)| wrong(&path, message))?;
         let (limits, cost) = route_limits(document, at)?;
+        let capped: Vec<_> = leads.each().map(|lead| (lead.name, lead.settings.concurrent)).collect();
         let admission = homes
             .admission
-            .plan(&input.name, (name, settings.concurrent), &limits, &self.shared)
+            .plan(&input.name, &capped, &limits, &self.shared)
             .map_err(|error| wrong("limits", format!("with the classes of tenants: {error}")))?;
         let plan = match admission {
             Some(admission) => plan.with(admission),
@@ -269,16 +297,21 @@ impl Making<'_> {
         Ok((matching, Arc::new(entry)))
     }
 
-    fn proxy(&self, route: &RouteInput, upstream: &UpstreamInput, pool: &Arc<Upstream>) -> UpstreamPlan {
-        let (top, own, its) = (&self.document.timeouts, &route.timeouts, &upstream.timeouts);
+    fn proxy(&self, route: &RouteInput, leads: &Leads<'_>) -> UpstreamPlan {
+        let second = leads.second.map(|(lead, _)| Box::new(self.proxy_to(route, lead, None)));
+        self.proxy_to(route, leads.first, second)
+    }
+
+    fn proxy_to(&self, route: &RouteInput, to: Lead<'_>, second: Option<Box<UpstreamPlan>>) -> UpstreamPlan {
+        let (top, own, its) = (&self.document.timeouts, &route.timeouts, &to.settings.timeouts);
         let timeouts = RouteTimeouts {
             connect: its.connect.unwrap_or(top.connect).0,
             per_try: own.per_try.or(its.per_try).or(top.per_try).map(|limit| limit.0),
             deadline: deadline(self.document, route),
             stream_idle: own.stream_idle.or(its.stream_idle).unwrap_or(top.stream_idle).0,
         };
-        let (upstream, retries) = (pool.clone(), self.retries);
-        UpstreamPlan { upstream, timeouts, retries, preserve_host: route.preserve_host }
+        let (upstream, retries) = (to.pool.clone(), self.retries);
+        UpstreamPlan { upstream, timeouts, retries, preserve_host: route.preserve_host, second }
     }
 }
 
@@ -290,7 +323,7 @@ fn deadline(document: &Document, route: &RouteInput) -> Duration {
 fn fenced(
     plan: RoutePlan,
     input: &RouteInput,
-    upstream: &UpstreamInput,
+    promises: &UpstreamPromises,
     homes: &Homes,
     keeping: &mut Keeping,
 ) -> Result<RoutePlan, (String, String)> {
@@ -299,15 +332,13 @@ fn fenced(
         let (path, message) = faults.into_iter().next().unwrap_or_default();
         (format!("idempotency.{path}"), message)
     })?;
-    let promises =
-        UpstreamPromises { honours_keys: upstream.honours_keys, not_applied: upstream.not_applied.clone() };
-    let fences = homes.fences.plan(&input.name, &settings, &promises);
+    let fences = homes.fences.plan(&input.name, &settings, promises);
     let plan = match input.when_frozen {
         WhenFrozen::Refuse => plan,
         WhenFrozen::Queue => {
             let rules = RouteRules {
                 honours_keys: promises.honours_keys,
-                not_applied: promises.not_applied,
+                not_applied: promises.not_applied.clone(),
                 on_unknown: fences.on_unknown(),
                 fence_ttl: settings.ttl,
                 open_when_lost: settings.when_lost == sluicegate_idempotency::WhenLost::Open,

@@ -249,6 +249,14 @@ fn each_command_of_the_tour_does_what_it_says() {
     let applied = run(&demo.next("curl -sw"));
     assert!(applied.contains(r#""id":"hello""#), "{applied}");
 
+    assert!(run(&demo.next("PROGRAM rollout weight")).contains("50% of keys"));
+    let (ann, cem) = (run(&demo.next("curl -siw")), run(&demo.next("curl -siw")));
+    assert!(ann.contains("MODEL_VER=m-1") && cem.contains("MODEL_VER=m-2"), "{ann}\n{cem}");
+    let unmet = run(&demo.next("curl -sw"));
+    assert!(unmet.contains(r#""code":"pin_mismatch""#) && unmet.contains(r#""got":"m-9""#), "{unmet}");
+    assert!(run(&demo.next("PROGRAM rollout abort")).contains("nothing reaches next"));
+    assert!(run(&demo.next("PROGRAM rollout history")).contains("wrong citations"));
+
     run(&demo.next("sed"));
     run_until(&demo.next("curl"), r#""MODEL_VER":"m-2""#);
     run(&demo.next("sed"));

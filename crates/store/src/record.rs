@@ -17,6 +17,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use sluicegate_core::Chance;
 
 use crate::{Answered, error::Full};
@@ -26,9 +27,30 @@ use crate::{Answered, error::Full};
 pub struct RecordKey(pub [u8; 32]);
 
 impl RecordKey {
-    /// Where the switches are that operators turn. It is the one record that is no fence;
-    /// whoever lists fences leaves it out.
+    /// Where the switches are that operators turn.
     pub const SWITCHES: Self = Self(*b"sluicegate: operators' switches\0");
+
+    /// How the keys begin that are no digest. That a digest begins like this is as likely as
+    /// to guess a number of 96 bits.
+    const RESERVED: &[u8] = b"sluicegate: ";
+
+    /// The key of a record that is no fence: of what `kind` and `name` say. Its first part is
+    /// text and its last a digest of both.
+    #[must_use]
+    pub fn reserved(kind: &str, name: &str) -> Self {
+        let digest = Sha256::new().chain_update(kind).chain_update([0]).chain_update(name).finalize();
+        let mut key = [0; 32];
+        let (text, rest) = key.split_at_mut(Self::RESERVED.len());
+        text.copy_from_slice(Self::RESERVED);
+        rest.copy_from_slice(&digest[..rest.len()]);
+        Self(key)
+    }
+
+    /// Whether it is a fence's; whoever lists fences leaves the others out.
+    #[must_use]
+    pub fn is_fence(&self) -> bool {
+        !self.0.starts_with(Self::RESERVED)
+    }
 }
 
 impl fmt::Debug for RecordKey {

@@ -8,22 +8,34 @@
 //!    more than what a probe met, and a probe that is wrong must not take a whole service down;
 //! 3. where there is none either, nobody: all are failing, and load would keep them down.
 //!
-//! Endpoints that the request has just failed at are left out; see [`Way`](crate::way::Way).
+//! Endpoints that the request has just failed at are left out; see [`Way`](crate::way::Way). So
+//! are those that serve other [`pins`](crate::pins) than they should, where that is refused: now
+//! and then a read goes there all the same, to find out whether they have been put right.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     RequestBody,
     endpoint::{Endpoint, Trial},
+    failure::Failure,
     pool::Pools,
     registry::Upstream,
 };
 
 impl Upstream {
     /// How long until the first of its endpoints lets a request through; zero where one does now.
-    pub(crate) fn wait(&self) -> Duration {
-        let waits = self.endpoints.iter().map(|endpoint| endpoint.breaker.wait(&self.breaker));
-        waits.min().unwrap_or_default()
+    /// None says that all of them are left out for their pins.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        let used = self.endpoints.iter().filter(|endpoint| !endpoint.is_left_out());
+        used.map(|endpoint| endpoint.breaker.wait(&self.breaker)).min()
+    }
+
+    /// Why none of its endpoints takes a request.
+    fn shut(&self) -> Failure {
+        match (self.wait(), &self.pinned) {
+            (None, Some(pinned)) => Failure::Mismatch(pinned.standing()),
+            (wait, _) => Failure::Open(wait.unwrap_or_default()),
+        }
     }
 
     /// Whether an endpoint that is not in `tried` would let a request through.
@@ -32,16 +44,25 @@ impl Upstream {
     }
 
     fn is_fit(&self, endpoint: &Endpoint, tried: &[u64]) -> bool {
-        !tried.contains(&endpoint.id) && endpoint.breaker.wait(&self.breaker).is_zero()
+        !endpoint.is_left_out()
+            && !tried.contains(&endpoint.id)
+            && endpoint.breaker.wait(&self.breaker).is_zero()
     }
 }
 
 impl<B: RequestBody> Pools<B> {
-    /// A try at one of the endpoints that are not in `tried`, or how long until one of the
-    /// upstream's endpoints lets a request through.
-    pub(crate) fn choose(&self, upstream: &Upstream, tried: &[u64]) -> Result<Trial, Duration> {
-        if let ([only], []) = (&upstream.endpoints[..], tried) {
-            return Trial::begin(only, &upstream.breaker);
+    /// A try at one of the endpoints that are not in `tried`, or why none of the upstream's
+    /// endpoints takes the request. `reads` says that it may be spent on finding out whether an
+    /// endpoint serves the right pins again.
+    pub(crate) fn choose(&self, upstream: &Upstream, tried: &[u64], reads: bool) -> Result<Trial, Failure> {
+        if let ([only], []) = (&upstream.endpoints[..], tried)
+            && !only.is_left_out()
+        {
+            return Trial::begin(only, &upstream.breaker).map_err(Failure::Open);
+        }
+        let pinned = upstream.pinned.as_ref().filter(|_| reads);
+        if let Some(probe) = pinned.and_then(|pinned| pinned.probe(upstream, tried)) {
+            return Ok(probe);
         }
         // One that lets a last probe through may be another worker's by the time it is drawn.
         for _ in 0..upstream.endpoints.len() {
@@ -50,7 +71,7 @@ impl<B: RequestBody> Pools<B> {
                 return Ok(trial);
             }
         }
-        Err(upstream.wait())
+        Err(upstream.shut())
     }
 
     fn draw<'a>(&self, upstream: &'a Upstream, tried: &[u64]) -> Option<&'a Arc<Endpoint>> {
@@ -91,6 +112,7 @@ mod tests {
             Endpoint,
             tests::{RULE, endpoint, fail},
         },
+        failure::Failure,
         metrics::UpstreamMetrics,
         pool::Pools,
         retry::budget::RetryBudget,
@@ -105,6 +127,8 @@ mod tests {
             breaker: RULE,
             not_applied: [].into(),
             max_idle: 4,
+            pins: Arc::default(),
+            pinned: None,
             budget: Arc::new(RetryBudget::new()),
             metrics: UpstreamMetrics::register(&mut Registry::default()).retries("main"),
         }
@@ -113,7 +137,7 @@ mod tests {
     /// Which of the endpoints a hundred choices fall on.
     fn chosen(pools: &Pools<Full<Bytes>>, upstream: &Upstream, tried: &[u64]) -> Vec<usize> {
         let mut chosen: Vec<_> = (0..100)
-            .filter_map(|_| pools.choose(upstream, tried).ok())
+            .filter_map(|_| pools.choose(upstream, tried, true).ok())
             .map(|trial| upstream.endpoints.iter().position(|it| it.id == trial.id).unwrap())
             .collect();
         chosen.sort_unstable();
@@ -139,13 +163,15 @@ mod tests {
                 assert_eq!(chosen(&pools, &upstream, &[]), [0], "a probe may be wrong");
                 fail(&all[0]);
                 assert!(chosen(&pools, &upstream, &[]).is_empty(), "all are failing");
-                assert_eq!(pools.choose(&upstream, &[]).unwrap_err(), upstream.wait());
-                advance(upstream.wait()).await;
-                let mut trial = pools.choose(&upstream, &[]).unwrap();
+                let wait = upstream.wait().unwrap();
+                let shut = pools.choose(&upstream, &[], true).unwrap_err();
+                assert!(matches!(shut, Failure::Open(told) if told == wait), "{shut:?}");
+                advance(wait).await;
+                let mut trial = pools.choose(&upstream, &[], true).unwrap();
                 let at = all.iter().position(|it| it.id == trial.id).unwrap();
                 assert!(!chosen(&pools, &upstream, &[]).contains(&at), "one probe at a time");
                 trial.succeeded(&RULE);
-                assert!(pools.choose(&upstream, &[]).is_ok());
+                assert!(pools.choose(&upstream, &[], true).is_ok());
             })
             .await;
     }

@@ -1,9 +1,9 @@
 //! One place an upstream is reached at, and whether it is fit to be used.
 //!
 //! Health is told from two sides. Active probes say whether it answers at all; its
-//! [`Breaker`](crate::breaker) leaves it out for a while when requests to it fail. Both are small
-//! atomics that all workers read live. How they weigh against each other stands in
-//! [`choose`](crate::choose).
+//! [`Breaker`](crate::breaker) leaves it out for a while when requests to it fail. One that serves
+//! other [`pins`](crate::pins) than it should may be left out as well. All are small atomics that
+//! all workers read live. How they weigh against each other stands in [`choose`](crate::choose).
 
 use std::{
     net::SocketAddr,
@@ -47,6 +47,8 @@ pub struct Endpoint {
     /// that outlives its snapshot keeps a former one alive, and its probes with it.
     prober: Mutex<u64>,
     probed_down: AtomicBool,
+    /// It serves other pins than it should, and gets no requests for that.
+    left_out: AtomicBool,
     pub(crate) breaker: Breaker,
 }
 
@@ -68,6 +70,7 @@ impl Endpoint {
             next_address: AtomicUsize::new(0),
             prober: Mutex::new(0),
             probed_down: AtomicBool::new(false),
+            left_out: AtomicBool::new(false),
             breaker: Breaker::new(),
         }
     }
@@ -102,17 +105,31 @@ impl Endpoint {
         !self.probed_down.load(Ordering::Relaxed)
     }
 
+    /// Whether it gets no requests since it serves other pins than it should.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.left_out.load(Ordering::Acquire)
+    }
+
+    /// Leaves it out from now on since it serves other pins than it should, or no longer.
+    pub(crate) fn leave_out(&self, out: bool) {
+        if self.left_out.swap(out, Ordering::AcqRel) != out {
+            self.show();
+        }
+    }
+
     /// Whether requests should go here.
     #[must_use]
     pub fn is_available(&self) -> bool {
-        self.is_healthy() && self.breaker.kind() == Kind::Closed
+        self.is_healthy() && !self.is_left_out() && self.breaker.kind() == Kind::Closed
     }
 
-    /// What a person is told about it: `healthy`, `unhealthy` (probes), and of one at which
-    /// requests failed `open` (it gets none) or `half_open` (it gets a few).
+    /// What a person is told about it: `healthy`, `mismatch` (it serves other pins than it should
+    /// and gets no requests), `unhealthy` (probes), and of one at which requests failed `open` (it
+    /// gets none) or `half_open` (it gets a few).
     #[must_use]
     pub fn state(&self) -> &'static str {
         match self.breaker.kind() {
+            _ if self.is_left_out() => "mismatch",
             _ if !self.is_healthy() => "unhealthy",
             Kind::Closed => "healthy",
             kind => Kind::NAMES[kind as usize],

@@ -9,6 +9,10 @@
 //!   connection only after the worker has read its sockets once more: one that the upstream
 //!   has closed by then is not used.
 //! - What failed otherwise is sent again where [`retry`](crate::retry) says so.
+//! - All tries go to the arm that the request is on. Only a read that its candidate lets nothing
+//!   through to falls back to the other one, before anything has been sent to the candidate.
+//! - An answer that was made with other versions than the upstream is pinned to is treated as
+//!   [`pins`](crate::pins) say.
 //! - The request's deadline bounds the time until the response head, all tries and the pauses
 //!   between them included; it never cuts a body.
 //! - The request's [`Attempt`](sluicegate_core::Attempt) is moved forward before the fact:
@@ -26,7 +30,7 @@ use std::{
 
 use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
 use sluicegate_body::{Gate, LazyTimer, Outbound};
-use sluicegate_core::{Access, Chance, Code, Facts, Refusal, Repeat};
+use sluicegate_core::{Access, Chance, Code, Facts, Outcome, Refusal, Repeat};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -37,7 +41,7 @@ use self::{
 use crate::{
     RequestBody,
     body::ResponseBody,
-    failure::refusal,
+    failure::{Failure, refusal},
     forward::clean_response,
     head::{check_length, expects_continue},
     plan::UpstreamPlan,
@@ -132,7 +136,7 @@ impl<B: RequestBody> Exchange<B> {
         };
         head.extensions.clear();
         let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
-        let timer = pools.timer(until(plan, deadline, facts.received()));
+        let timer = pools.timer(until(plan.at(&facts), deadline, facts.received()));
         let gate: Option<Arc<Gate>> = expects_continue(&head).then(Arc::default);
         let body = match (&gate, safe) {
             _ if body.is_end_stream() => Outbound::empty(),
@@ -154,32 +158,39 @@ impl<B: RequestBody> Exchange<B> {
             let facts = self.facts.clone();
             let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
             match self.tries(&facts, plan).await {
-                Ok(answered) => Ok(self.answer(answered, plan)),
+                Ok(answered) => Ok(self.answer(answered, plan.at(&facts))),
                 Err(failed) => {
                     self.pools.keep_timer(self.timer);
                     if let Some(gate) = &self.gate {
                         gate.abort();
                     }
-                    Err(refusal(failed.why, &facts, plan, self.deadline))
+                    Err(refusal(failed.why, &facts, plan.at(&facts), self.deadline))
                 }
             }
         }
     }
 
-    /// Tries until there is an answer to pass on, or none is to be had.
-    async fn tries(&mut self, facts: &Facts, plan: &UpstreamPlan) -> Result<Answered<B>, Failed> {
+    /// Tries until there is an answer to pass on, or none is to be had. `arms` is the plan for both
+    /// of them.
+    async fn tries(&mut self, facts: &Facts, arms: &UpstreamPlan) -> Result<Answered<B>, Failed> {
         let pools = self.pools.clone();
         let may_repeat = self.safe == Safe::Read;
+        let plan = arms.at(facts);
         let mut way = Way { pools: &pools, plan, facts, tried: Vec::new(), may_repeat, fresh: false };
         let mut began = Instant::now();
-        if plan.retries.tries > 1 {
-            plan.upstream.budget.request(began);
-        }
+        way.enter(began);
         let mut tries = 1;
         loop {
             let mut ended = self.attempt(&mut way, tries).await;
-            let reason = self.tell(&mut ended, plan, began);
-            let again = reason.and_then(|reason| self.again(reason, &ended, plan, tries));
+            if tries == 1 && self.falls_back(&ended) {
+                way.turn(arms.at(facts));
+                began = Instant::now();
+                way.enter(began);
+                self.timer.arm(until(way.plan, self.deadline, began));
+                continue;
+            }
+            let reason = self.tell(&mut ended, way.plan, began);
+            let again = reason.and_then(|reason| self.again(reason, &ended, way.plan, tries));
             let Some(pause) = again else {
                 if let Some(spare) = self.spare.take() {
                     spare.give_back(&pools);
@@ -193,6 +204,25 @@ impl<B: RequestBody> Exchange<B> {
             began = Instant::now();
             tries += 1;
         }
+    }
+
+    /// Whether the other arm answers from here on: the candidate lets nothing through, the request
+    /// only reads, and nothing of it has been sent.
+    fn falls_back(&self, ended: &Result<Answered<B>, Failed>) -> bool {
+        let Err(Failed { why: Failure::Open(_) | Failure::Mismatch(_), at: None, .. }) = ended else {
+            return false;
+        };
+        let facts = &self.facts;
+        let reads = facts.classified().is_some_and(|settled| settled.access == Access::Read);
+        if !reads || facts.fell_back() || facts.attempt().outcome() != Outcome::NotApplied {
+            return false;
+        }
+        let Some(candidate) = facts.part::<UpstreamPlan>().map(|arms| arms.at(facts)) else { return false };
+        facts.fall_back();
+        if facts.fell_back() {
+            candidate.upstream.metrics.fallbacks.inc();
+        }
+        facts.fell_back()
     }
 
     fn answer(self, answered: Answered<B>, plan: &UpstreamPlan) -> Response<ResponseBody<B>> {

@@ -2,11 +2,12 @@
 
 use std::{error::Error, time::Duration};
 
+use serde_json::json;
 use sluicegate_body::BodyLimits;
-use sluicegate_core::{Chance, Code, Facts, Refusal};
+use sluicegate_core::{Chance, Code, Facts, Refusal, pins::Diff};
 use tokio::time::Instant;
 
-use crate::{endpoint::Trial, plan::UpstreamPlan};
+use crate::{endpoint::Trial, pins::words, plan::UpstreamPlan};
 
 /// How an attempt failed.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) enum Failure {
     Deadline,
     /// No endpoint was let through to; the first will be after so long.
     Open(Duration),
+    /// What would answer, or has answered, was made with other pins.
+    Mismatch(Vec<Diff>),
 }
 
 impl Failure {
@@ -43,7 +46,9 @@ impl Failure {
         match self {
             Self::NotProcessed(_) => true,
             Self::Reset(_) => !answered && facts.body_fault().is_none(),
-            Self::Unreachable(_) | Self::Garbage(_) | Self::Deadline | Self::Open(_) => false,
+            Self::Unreachable(_) | Self::Garbage(_) | Self::Deadline | Self::Open(_) | Self::Mismatch(_) => {
+                false
+            }
         }
     }
 }
@@ -72,6 +77,8 @@ pub(crate) fn note(
     }
     let blamed = match failure {
         Failure::Unreachable(_) | Failure::Open(_) => return,
+        // It answers as it should, if not with what it should.
+        Failure::Mismatch(_) => return trial.succeeded(&plan.upstream.breaker),
         Failure::Reset(_) | Failure::NotProcessed(_) => {
             trial.metrics.reset.inc();
             true
@@ -132,6 +139,15 @@ pub(crate) fn refusal(
                 "requests to upstream `{name}` failed, so it gets none for a while; try again when Retry-After is over"
             );
             Refusal::new(Code::Overloaded, detail).retry_after(wait)
+        }
+        Failure::Mismatch(diff) => {
+            let detail = format!(
+                "upstream `{name}` does not serve what it is pinned to, so it answers no reads: {}",
+                words(&diff)
+            );
+            Refusal::new(Code::IndexMismatch, detail)
+                .member("upstream", json!(name))
+                .member("diff", json!(diff))
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Fields that belong to one connection end there (RFC 9110 section 7.6.1): those with a
 //! fixed meaning, those that `Connection` names, and the gateway's own `Sluicegate-` names
-//! when they come from outside. The rules run before anything else reads a header, so that
+//! when they come from outside, but for the one by which a client asks for an arm. The rules run before anything else reads a header, so that
 //! what the guards judge is what the upstream gets: a client cannot make a tenant header
 //! vanish between the two by naming it in `Connection`.
 
@@ -25,6 +25,10 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
+/// The one name of the gateway's own that a client may send: it asks for an arm of a rollout. Whoever
+/// chooses the arm takes it off.
+const ARM: HeaderName = HeaderName::from_static("x-sluicegate-arm");
+
 /// Fields that no `Connection` field may take away: they frame or address the message.
 const NEVER_NOMINATED: [HeaderName; 3] = [header::CONTENT_LENGTH, header::HOST, header::TRANSFER_ENCODING];
 
@@ -45,7 +49,7 @@ pub fn clean_request(headers: &mut HeaderMap, version: Version) {
         && names(headers, &header::CONNECTION, "upgrade")
         && wants_websocket(headers);
     let trailers = found.te && names(headers, &header::TE, "trailers");
-    remove(headers, found);
+    remove(headers, found, Some(&ARM));
     if upgrade {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
@@ -77,7 +81,7 @@ pub fn clean_response(headers: &mut HeaderMap, switching: bool) {
         // A length beside it was not what framed the body (RFC 9112 section 6.3).
         headers.remove(header::CONTENT_LENGTH);
     }
-    remove(headers, found);
+    remove(headers, found, None);
     if let Some(upgrade) = upgrade {
         headers.insert(header::UPGRADE, upgrade);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -127,7 +131,7 @@ pub fn is_internal(name: &HeaderName) -> bool {
     name.starts_with("sluicegate-")
 }
 
-fn remove(headers: &mut HeaderMap, found: Found) {
+fn remove(headers: &mut HeaderMap, found: Found, kept: Option<&HeaderName>) {
     if found.connection {
         let nominated: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -156,7 +160,8 @@ fn remove(headers: &mut HeaderMap, found: Found) {
         }
     }
     if found.internal {
-        let internal: Vec<HeaderName> = headers.keys().filter(|name| is_internal(name)).cloned().collect();
+        let internal: Vec<HeaderName> =
+            headers.keys().filter(|name| is_internal(name) && Some(*name) != kept).cloned().collect();
         for name in internal {
             headers.remove(name);
         }

@@ -2,26 +2,16 @@
 //!
 //! One task per upstream and snapshot runs on the side runtime, so that a slow probe never
 //! delays a request. It ends when a later snapshot has taken over, or has no such upstream.
-//! A probe opens a connection of its own: that an idle pooled connection still stands says
-//! nothing about a service that no longer accepts.
 
 use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::Empty;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    connect::{Negotiated, open},
-    endpoint::Endpoint,
-    input::HealthInput,
-    registry::Upstream,
+    endpoint::Endpoint, fetch::fetch, input::HealthInput, pins::manifest, registry::Upstream,
     settings::lookup,
 };
 
@@ -36,6 +26,7 @@ pub(crate) fn watch(upstream: &Arc<Upstream>, side: &tokio::runtime::Handle) {
     if upstream.endpoints.iter().any(|endpoint| endpoint.is_named()) {
         side.spawn(resolve_all(Arc::downgrade(upstream)));
     }
+    manifest::watch(upstream, side);
 }
 
 async fn resolve_all(upstream: Weak<Upstream>) {
@@ -102,10 +93,10 @@ fn judge(
 }
 
 async fn probe(endpoint: &Endpoint, health: &HealthInput) -> Result<(), String> {
-    match timeout(health.timeout.0, ask(endpoint, &health.path)).await {
+    match timeout(health.timeout.0, fetch(endpoint, &health.path, None)).await {
         Err(_) => Err(format!("no answer within {}", health.timeout)),
         Ok(Err(error)) => Err(error),
-        Ok(Ok(status)) => {
+        Ok(Ok((status, _))) => {
             let good = match &health.status {
                 Some(listed) => listed.contains(&status.as_u16()),
                 None => status.is_success(),
@@ -113,44 +104,4 @@ async fn probe(endpoint: &Endpoint, health: &HealthInput) -> Result<(), String> 
             if good { Ok(()) } else { Err(format!("status {status}")) }
         }
     }
-}
-
-async fn ask(endpoint: &Endpoint, path: &str) -> Result<StatusCode, String> {
-    let said = |error: &dyn std::fmt::Display| error.to_string();
-    let opened = open(endpoint).await.map_err(|error| said(&error))?;
-    let request = Request::get(path)
-        .header("host", &endpoint.host_header)
-        .header("user-agent", "sluicegate-probe")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| said(&error))?;
-    let status = match opened.negotiated {
-        Negotiated::Http1 => {
-            let (mut sender, conn) =
-                http1::handshake(TokioIo::new(opened.io)).await.map_err(|error| said(&error))?;
-            tokio::select! {
-                response = sender.send_request(request) => response.map_err(|error| said(&error))?.status(),
-                ended = conn => return Err(ended.err().map_or("closed".into(), |error| said(&error))),
-            }
-        }
-        Negotiated::Http2 => {
-            let (mut parts, body) = request.into_parts();
-            let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
-            parts.headers.remove("host");
-            parts.uri = format!("{scheme}://{}{path}", endpoint.authority)
-                .parse()
-                .map_err(|error: http::uri::InvalidUri| said(&error))?;
-            let (mut sender, conn) = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .handshake(TokioIo::new(opened.io))
-                .await
-                .map_err(|error| said(&error))?;
-            tokio::select! {
-                response = sender.send_request(Request::from_parts(parts, body)) => {
-                    response.map_err(|error| said(&error))?.status()
-                }
-                ended = conn => return Err(ended.err().map_or("closed".into(), |error| said(&error))),
-            }
-        }
-    };
-    Ok(status)
 }

@@ -39,12 +39,15 @@ pub struct UpstreamInput {
     /// Timeouts of this upstream, instead of those at the top level.
     #[serde(default, skip_serializing_if = "UpstreamTimeoutsInput::is_empty")]
     pub timeouts: UpstreamTimeoutsInput,
-    /// Not available yet. The versions it serves: `MODEL_VER`, `INDEX_HASH` or any other name.
+    /// The versions it serves, as texts: `MODEL_VER`, `INDEX_HASH` or any other name. What it tells of them itself, in the header `X-WFGY` of its answers and in its manifest, is compared with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pins: Option<BTreeMap<String, String>>,
-    /// Not available yet. Where it tells its pins itself.
+    /// Where it tells its pins itself, besides its answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<ManifestInput>,
+    /// What becomes of an answer of which it says that it was made with other pins.
+    #[serde(default)]
+    pub on_mismatch: OnMismatch,
     /// Whether it dedupes by `Idempotency-Key` itself: a keyed write whose fate is unknown may then be sent to it again.
     #[serde(default)]
     pub honours_keys: bool,
@@ -179,7 +182,19 @@ impl UpstreamTimeoutsInput {
     }
 }
 
-/// Not available yet. A JSON object of the upstream that has its pins as members.
+/// What becomes of an answer of which the upstream says that it was made with other pins. It is
+/// counted and logged either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMismatch {
+    /// The client gets it.
+    #[default]
+    Pass,
+    /// A read is refused with `index_mismatch`, and an endpoint that serves with other pins gets no requests. What a write was answered the client gets.
+    Refuse,
+}
+
+/// A JSON object of the upstream that has its pins as members: texts, numbers or booleans.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestInput {
@@ -188,6 +203,9 @@ pub struct ManifestInput {
     /// From one look to the next.
     #[serde(default = "default_manifest_interval")]
     pub interval: Span,
+    /// How long a look may take.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
 }
 
 const fn default_max_idle() -> u32 {

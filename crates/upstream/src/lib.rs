@@ -7,8 +7,8 @@
 //! proxied request, and its retry rules are not ours.
 //!
 //! What is promised stands in [`exchange`](Proxy), about single attempts, in [`Retries`], about
-//! further ones, and in [`Endpoint`], about who is used. Metrics are listed in
-//! [`UpstreamMetrics`].
+//! further ones, in [`Endpoint`], about who is used, and in [`PinFinding`], about the versions that
+//! an upstream serves. Metrics are listed in [`UpstreamMetrics`].
 
 mod body;
 mod breaker;
@@ -17,12 +17,14 @@ mod connect;
 mod endpoint;
 mod exchange;
 mod failure;
+mod fetch;
 pub mod forward;
 mod head;
 mod health;
 pub mod input;
 mod local;
 mod metrics;
+mod pins;
 mod plan;
 mod pool;
 mod registry;
@@ -39,6 +41,7 @@ pub use endpoint::Endpoint;
 pub use exchange::Proxy;
 pub use local::LocalExec;
 pub use metrics::UpstreamMetrics;
+pub use pins::{PinFinding, PinSource, PinState};
 pub use plan::{RouteTimeouts, UpstreamPlan};
 pub use registry::{Prepared, Upstream, Upstreams};
 pub use retry::Retries;

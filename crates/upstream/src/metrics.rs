@@ -7,7 +7,10 @@
 //! | `sluicegate_upstream_resent_total{upstream}` | requests sent again after a stale pooled connection |
 //! | `sluicegate_upstream_endpoint_available{upstream,endpoint}` | 1 while the endpoint is used |
 //!
-//! And those of [`retry`](crate::retry) and [`breaker`](crate::breaker), which tell of theirs.
+//! | `sluicegate_rollout_fallbacks_total{upstream}` | reads that another upstream answered since this one, the candidate, let nothing through |
+//!
+//! And those of [`retry`](crate::retry), [`breaker`](crate::breaker) and [`pins`](crate::pins), which
+//! tell of theirs.
 
 use std::sync::OnceLock;
 
@@ -16,9 +19,11 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use sluicegate_core::pins::Pins;
 
 use crate::{
     breaker::Kind,
+    pins::PinSource,
     retry::{Withheld, policy::Reason},
 };
 
@@ -51,6 +56,13 @@ struct ByState {
     to: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPin {
+    upstream: String,
+    pin: String,
+    source: &'static str,
+}
+
 /// The families, registered once.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamMetrics {
@@ -63,6 +75,10 @@ pub struct UpstreamMetrics {
     refused: Family<ByUpstream, Counter>,
     retries: Family<ByReason, Counter>,
     withheld: Family<ByWhy, Counter>,
+    fallbacks: Family<ByUpstream, Counter>,
+    mismatches: Family<ByPin, Counter>,
+    mismatch: Family<ByEndpoint, Gauge>,
+    manifest_failures: Family<ByUpstream, Counter>,
 }
 
 impl UpstreamMetrics {
@@ -114,6 +130,26 @@ impl UpstreamMetrics {
             "Tries that were allowed and not made",
             it.withheld.clone(),
         );
+        registry.register(
+            "sluicegate_rollout_fallbacks",
+            "Reads that another upstream answered since this one, the candidate, let nothing through",
+            it.fallbacks.clone(),
+        );
+        registry.register(
+            "sluicegate_pin_mismatches",
+            "Pins that an upstream told otherwise than they are pinned",
+            it.mismatches.clone(),
+        );
+        registry.register(
+            "sluicegate_pin_mismatch",
+            "1 while the endpoint does not serve what it is pinned to",
+            it.mismatch.clone(),
+        );
+        registry.register(
+            "sluicegate_manifest_failures",
+            "Manifests of upstreams that could not be read",
+            it.manifest_failures.clone(),
+        );
         it
     }
 
@@ -144,7 +180,13 @@ impl UpstreamMetrics {
             withheld: Withheld::NAMES
                 .map(|why| self.withheld.get_or_create(&ByWhy { upstream: name(), why }).clone()),
             refused: self.refused.get_or_create(&ByUpstream { upstream: name() }).clone(),
+            fallbacks: self.fallbacks.get_or_create(&ByUpstream { upstream: name() }).clone(),
         }
+    }
+
+    /// What an endpoint's pins are counted with. No series is there before it runs.
+    pub(crate) fn pins(&self, upstream: &str) -> PinMetrics {
+        PinMetrics { upstream: upstream.to_owned(), families: self.clone() }
     }
 
     /// The gauges of an endpoint: their series are there from now on.
@@ -160,6 +202,12 @@ impl UpstreamMetrics {
         let by = ByEndpoint { upstream: upstream.to_owned(), endpoint: endpoint.to_owned() };
         self.available.remove(&by);
         self.breaker.remove(&by);
+    }
+
+    /// The endpoint has no pins any more.
+    pub(crate) fn forget_pins(&self, upstream: &str, endpoint: &str) {
+        let by = ByEndpoint { upstream: upstream.to_owned(), endpoint: endpoint.to_owned() };
+        self.mismatch.remove(&by);
     }
 }
 
@@ -188,10 +236,12 @@ pub(crate) struct EndpointGauges {
 /// Handles of one upstream's retries, made with it.
 #[derive(Clone, Debug)]
 pub(crate) struct RetryMetrics {
-    retries: [Counter; 11],
+    retries: [Counter; 12],
     withheld: [Counter; 4],
     /// Requests that no endpoint was let through to.
     pub(crate) refused: Counter,
+    /// Reads that fell back to the other upstream of a rollout.
+    pub(crate) fallbacks: Counter,
 }
 
 impl RetryMetrics {
@@ -201,5 +251,44 @@ impl RetryMetrics {
 
     pub(crate) fn withheld(&self, why: Withheld) {
         self.withheld[why as usize].inc();
+    }
+}
+
+/// Counts what endpoints of one upstream tell of their pins. None of it is on a usual path.
+#[derive(Clone, Debug)]
+pub(crate) struct PinMetrics {
+    upstream: String,
+    families: UpstreamMetrics,
+}
+
+impl PinMetrics {
+    /// The gauge of an endpoint; its series and those of the pins are there from now on.
+    pub(crate) fn begin(&self, pins: &Pins, endpoint: &str) -> Gauge {
+        for (pin, _) in pins.iter() {
+            for source in [PinSource::Answer, PinSource::Manifest] {
+                drop(self.families.mismatches.get_or_create(&self.by_pin(pin, source)));
+            }
+        }
+        drop(self.families.manifest_failures.get_or_create(&self.by_upstream()));
+        let by = ByEndpoint { upstream: self.upstream.clone(), endpoint: endpoint.to_owned() };
+        self.families.mismatch.get_or_create(&by).clone()
+    }
+
+    /// A pin was told otherwise than it is pinned.
+    pub(crate) fn mismatch(&self, pin: &str, source: PinSource) {
+        self.families.mismatches.get_or_create(&self.by_pin(pin, source)).inc();
+    }
+
+    /// A manifest could not be read.
+    pub(crate) fn unread(&self) {
+        self.families.manifest_failures.get_or_create(&self.by_upstream()).inc();
+    }
+
+    fn by_pin(&self, pin: &str, source: PinSource) -> ByPin {
+        ByPin { upstream: self.upstream.clone(), pin: pin.to_owned(), source: source.as_str() }
+    }
+
+    fn by_upstream(&self) -> ByUpstream {
+        ByUpstream { upstream: self.upstream.clone() }
     }
 }

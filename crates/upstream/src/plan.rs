@@ -1,6 +1,15 @@
 //! A route's part of the plan: where its requests go, and how long they may take.
+//!
+//! A route with a rollout leads to two upstreams. Which of them a request is for has been chosen
+//! before it comes here and stands in its facts; all of its tries go there. The one exception is a
+//! read whose candidate lets nothing through before anything was sent: the other upstream answers.
 
 use std::{sync::Arc, time::Duration};
+
+use sluicegate_core::{
+    Facts,
+    arm::{Arm, Slot},
+};
 
 use crate::{registry::Upstream, retry::Retries};
 
@@ -15,6 +24,20 @@ pub struct UpstreamPlan {
     pub retries: Retries,
     /// Send the client's `Host` on, and not the endpoint's own.
     pub preserve_host: bool,
+    /// The plan of the rollout's second upstream; this one is the first's.
+    pub second: Option<Box<UpstreamPlan>>,
+}
+
+impl UpstreamPlan {
+    /// The plan of the arm that this request is on.
+    #[must_use]
+    pub fn at(&self, facts: &Facts) -> &Self {
+        let Some(second) = &self.second else { return self };
+        match facts.arm() {
+            Some(Arm { slot: Slot::Second, .. }) => second,
+            _ => self,
+        }
+    }
 }
 
 /// The timeouts that hold for one route towards its upstream.

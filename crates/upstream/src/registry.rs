@@ -2,7 +2,8 @@
 //!
 //! A reload makes new [`Upstream`]s, but an endpoint that is reached in the same way stays the
 //! same [`Endpoint`]: its connections in every worker, its breaker and what is known of its health
-//! go on. An upstream of the same name keeps its retry budget.
+//! go on. What an endpoint has told of its pins holds as long as these stay. An upstream of the same
+//! name keeps its retry budget.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use sluicegate_core::pins::Pins;
 
 use crate::{
     breaker::Rule,
@@ -20,6 +22,7 @@ use crate::{
     health,
     input::HealthInput,
     metrics::{RetryMetrics, UpstreamMetrics},
+    pins::{Pinned, Terms, Told},
     retry::budget::RetryBudget,
     settings::UpstreamSettings,
 };
@@ -36,6 +39,9 @@ pub struct Upstream {
     /// The statuses by which it promises that nothing was done.
     pub(crate) not_applied: Box<[u16]>,
     pub(crate) max_idle: usize,
+    pub(crate) pins: Arc<Pins>,
+    /// None where it has no pins.
+    pub(crate) pinned: Option<Pinned>,
     pub(crate) budget: Arc<RetryBudget>,
     pub(crate) metrics: RetryMetrics,
 }
@@ -69,6 +75,7 @@ pub struct Upstreams {
 #[derive(Clone, Debug, Default)]
 struct Known {
     endpoints: BTreeMap<Key, Arc<Endpoint>>,
+    told: BTreeMap<Key, Arc<Told>>,
     budgets: BTreeMap<Box<str>, Arc<RetryBudget>>,
 }
 
@@ -104,6 +111,12 @@ impl Upstreams {
         let known = self.known.lock();
         let mut prepared = Prepared { upstreams: BTreeMap::new(), known: Known::default() };
         for upstream in settings {
+            let mut told = Vec::new();
+            let terms = Terms {
+                pins: upstream.pins.clone(),
+                manifest: upstream.manifest.as_ref().map(|manifest| manifest.path.clone()),
+                refuse: upstream.refuse,
+            };
             let endpoints: Vec<_> = upstream
                 .endpoints
                 .iter()
@@ -114,6 +127,11 @@ impl Upstreams {
                         Arc::new(Endpoint::new(endpoint, upstream.protocol, handles))
                     });
                     kept.set_addresses(endpoint.addresses.clone());
+                    if !upstream.pins.is_empty() {
+                        let it = self.told(&kept, &upstream.name, &terms, known.told.get(&key));
+                        prepared.known.told.insert(key.clone(), it.clone());
+                        told.push(it);
+                    }
                     prepared.known.endpoints.insert(key, kept.clone());
                     kept
                 })
@@ -129,12 +147,31 @@ impl Upstreams {
                 breaker: upstream.breaker,
                 not_applied: upstream.not_applied,
                 max_idle: upstream.max_idle,
+                pins: upstream.pins,
+                pinned: (!told.is_empty()).then(|| Pinned { manifest: upstream.manifest, told: told.into() }),
                 budget,
                 metrics: self.metrics.retries(&upstream.name),
             };
             prepared.upstreams.insert(upstream.name, Arc::new(made));
         }
         prepared
+    }
+
+    /// What `endpoint` has told under these terms; of what it told under others, what still holds.
+    fn told(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        upstream: &str,
+        terms: &Terms,
+        former: Option<&Arc<Told>>,
+    ) -> Arc<Told> {
+        match former {
+            Some(former) if former.terms == *terms => former.clone(),
+            _ => {
+                let (metrics, former) = (self.metrics.pins(upstream), former.map(AsRef::as_ref));
+                Arc::new(Told::new(endpoint.clone(), terms.clone(), metrics, former))
+            }
+        }
     }
 
     /// Makes the prepared upstreams the present ones: starts their probes and forgets the
@@ -147,11 +184,23 @@ impl Upstreams {
                 self.metrics.forget(&key.0, &key.1);
             }
         }
+        let next = &prepared.known.told;
+        for (key, told) in &known.told {
+            if next.get(key).is_none_or(|it| !Arc::ptr_eq(it, told)) {
+                told.retire();
+            }
+            if !next.keys().any(|(name, text, _)| (name, text) == (&key.0, &key.1)) {
+                self.metrics.forget_pins(&key.0, &key.1);
+            }
+        }
         known.clone_from(&prepared.known);
         for upstream in prepared.upstreams.values() {
             for endpoint in &upstream.endpoints {
                 endpoint.entrust(upstream.id, upstream.health.is_some());
                 endpoint.begin(|| self.metrics.gauges(&upstream.name, &endpoint.text));
+            }
+            for told in upstream.pinned.iter().flat_map(|pinned| &pinned.told) {
+                told.begin();
             }
             health::watch(upstream, &self.side);
         }

@@ -3,13 +3,18 @@
 use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use http::{HeaderValue, Uri, uri::Authority};
+use sluicegate_core::{
+    pins::{self, Pins},
+    units::Span,
+};
 
 use crate::{
     breaker::Rule,
-    input::{BreakerInput, HealthInput, Protocol, UpstreamInput},
+    input::{BreakerInput, HealthInput, ManifestInput, OnMismatch, Protocol, UpstreamInput},
     tls::{self, ClientTls},
 };
 
@@ -53,6 +58,11 @@ pub struct UpstreamSettings {
     /// The statuses by which it promises that nothing was done.
     pub(crate) not_applied: Box<[u16]>,
     pub(crate) max_idle: usize,
+    /// None are declared where it is empty.
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) manifest: Option<ManifestInput>,
+    /// Whether what contradicts its pins is refused.
+    pub(crate) refuse: bool,
     /// Two settings with the same identity reach an endpoint in the same way: its connections
     /// and its health may be carried over.
     pub(crate) identity: String,
@@ -83,6 +93,7 @@ impl UpstreamSettings {
             }
         }
         errors.extend(input.breaker.faults());
+        errors.extend(input.pin_faults());
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -95,8 +106,49 @@ impl UpstreamSettings {
             breaker: breaker(&input.breaker),
             not_applied: input.not_applied.clone().into(),
             max_idle: input.max_idle as usize,
+            pins: Arc::new(Pins::new(input.pins.iter().flatten().map(|(name, value)| (&**name, &**value)))),
+            manifest: input.manifest.clone(),
+            refuse: input.on_mismatch == OnMismatch::Refuse,
             identity: format!("{:?} {:?} {ca:?}", input.protocol, input.tls),
         })
+    }
+}
+
+impl UpstreamInput {
+    /// What is wrong with its pins and what belongs to them, by paths that begin with their keys.
+    #[must_use]
+    pub fn pin_faults(&self) -> Vec<SettingsError> {
+        let mut errors = Vec::new();
+        let mut wrong = |path: &str, message: String| errors.push(SettingsError::at(path, message));
+        for (name, value) in self.pins.iter().flatten() {
+            if let Some(fault) = pins::fault(name, value) {
+                wrong(&format!("pins.{name}"), format!("`{name}={value}` is not a pin: {fault}"));
+            }
+        }
+        let has_pins = self.pins.as_ref().is_some_and(|pins| !pins.is_empty());
+        if self.manifest.is_some() && !has_pins {
+            wrong(
+                "manifest",
+                "there are no `pins` to compare it with; declare some, or remove it".to_owned(),
+            );
+        }
+        if self.on_mismatch == OnMismatch::Refuse && !has_pins {
+            let message = "there are no `pins` that anything could differ from; declare some, or remove it";
+            wrong("on_mismatch", message.to_owned());
+        }
+        let Some(ManifestInput { path, interval, timeout }) = &self.manifest else { return errors };
+        if !path.starts_with('/') || path.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'#') {
+            let message = format!("`{path}` is not a path; begin it with `/`, such as /index/manifest");
+            wrong("manifest.path", message);
+        }
+        if *interval < Span::millis(10) {
+            wrong("manifest.interval", format!("`{interval}` is below 10ms, which would be a flood"));
+        }
+        if timeout.0.is_zero() {
+            let message = "no manifest can be read in no time; write a duration such as 1s";
+            wrong("manifest.timeout", message.to_owned());
+        }
+        errors
     }
 }
 
@@ -192,3 +244,6 @@ pub(crate) fn lookup(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> 
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,10 +31,24 @@ pub(crate) struct Way<'a, B> {
     pub(crate) fresh: bool,
 }
 
-impl<B> Way<'_, B>
+impl<'a, B> Way<'a, B>
 where
     B: RequestBody,
 {
+    /// The request is one of those that its upstream's retries are a share of.
+    pub(crate) fn enter(&self, now: Instant) {
+        if self.plan.retries.tries > 1 {
+            self.plan.upstream.budget.request(now);
+        }
+    }
+
+    /// The way begins anew, by another plan: nothing has been sent by the former.
+    pub(crate) fn turn(&mut self, plan: &'a UpstreamPlan) {
+        self.plan = plan;
+        self.tried.clear();
+        self.fresh = false;
+    }
+
     /// Another try begins: at an endpoint that was not tried, if there is one.
     pub(crate) fn again(&mut self) {
         self.fresh = false;
@@ -53,9 +67,9 @@ where
         }
         let mut last = None;
         for _ in 0..CONNECT_TRIES {
-            let mut trial = match self.pools.choose(upstream, &self.tried) {
+            let mut trial = match self.pools.choose(upstream, &self.tried, self.may_repeat) {
                 Ok(trial) => trial,
-                Err(wait) => return Err(last.unwrap_or(Failure::Open(wait))),
+                Err(shut) => return Err(last.unwrap_or(shut)),
             };
             let ready = if self.fresh { None } else { self.pools.ready(&trial, upstream.max_idle) };
             if let Some(lease) = ready {

@@ -34,6 +34,7 @@ fn request(method: Method, upstream: &Arc<Upstream>) -> Request<Full<Bytes>> {
         },
         retries: Retries::OFF,
         preserve_host: false,
+        second: None,
     };
     let client = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let facts = Facts::new(HeaderValue::from_static("id"), client, Instant::now(), false);

@@ -80,13 +80,14 @@ fn wants_events(headers: &HeaderMap) -> bool {
     accepts.into_iter().any(|value| value.contains("text/event-stream"))
 }
 
-fn place(shared: &Shared) -> Result<OwnedSemaphorePermit, Problem> {
+/// A place among those who wait, for a freeze or for a rollout.
+pub(crate) fn place(shared: &Shared) -> Result<OwnedSemaphorePermit, Problem> {
     shared.followers.clone().try_acquire_owned().map_err(|_| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_followers",
             "Too many wait for changes",
-            format!("{FOLLOWERS} clients follow the freeze already; poll without `wait`, or try again"),
+            format!("{FOLLOWERS} clients wait for changes already; poll without `wait`, or try again"),
         )
         .header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     })

@@ -94,7 +94,7 @@ impl Holding {
         let settled = self.facts.classified();
         let ticket = Ticket {
             tenant: self.tenant(),
-            upstream: self.plan.0.upstream.as_ref(),
+            upstream: self.plan.0.upstream(&self.facts),
             lane: settled.map_or(Lane::Interactive, |settled| settled.lane),
             deadline: settled.and_then(|settled| settled.deadline),
             bytes,
@@ -108,7 +108,8 @@ impl Holding {
         if let Some(reservation) = &mut self.reservation {
             reservation.sent();
         }
-        let pressure = self.plan.0.line.pressure(self.plan.0.upstream.as_deref());
+        let upstream = self.plan.0.upstream(&self.facts).map(|cap| &**cap);
+        let pressure = self.plan.0.line.pressure(upstream);
         if pressure > 0.0 {
             request.headers_mut().insert(crate::queue::PRESSURE, crate::queue::pressure_value(pressure));
         }

@@ -41,7 +41,7 @@ impl Rig {
         let options = AdmissionOptions { bodies: Budget::new(1 << 20), chance: Chance::seeded(7) };
         let admission = Admission::open(options, &mut Registry::default());
         let shared = admission.shared(&SharedLimits::default());
-        let plan = admission.plan("ask", ("model", Some(100)), limits, &shared).unwrap().unwrap();
+        let plan = admission.plan("ask", &[("model", Some(100))], limits, &shared).unwrap().unwrap();
         admission.apply(std::slice::from_ref(&plan));
         let layer = AdmissionLayer::new(admission.clone()).with_plan(plan);
         Self { admission, layer }

@@ -3,7 +3,7 @@
 use sluicegate_classify::input::TenantSource;
 
 use super::Findings;
-use crate::{Document, document::UpstreamRef};
+use crate::Document;
 
 pub(super) fn check(document: &Document, found: &mut Findings) {
     let mut later = |path: String, is_used: bool| {
@@ -14,11 +14,6 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
             found.fault_at_key(path, message);
         }
     };
-    for (name, upstream) in &document.upstreams {
-        let path = |key| format!("upstreams.{name}.{key}");
-        later(path("pins"), upstream.pins.is_some());
-        later(path("manifest"), upstream.manifest.is_some());
-    }
     if let Some(tenants) = &document.tenants {
         later("tenants.from.query".into(), matches!(tenants.from, TenantSource::Query(_)));
         later("tenants.from.api_key".into(), matches!(tenants.from, TenantSource::ApiKey(_)));
@@ -26,10 +21,8 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
     }
     for (at, route) in document.routes.iter().enumerate() {
         let path = |key| format!("routes[{at}].{key}");
-        later(path("upstream.rollout"), matches!(route.upstream, UpstreamRef::Rollout(_)));
         later(path("shadow"), route.shadow.is_some());
         later(path("preset"), route.preset.is_some());
         later(path("read_tools"), route.read_tools.is_some());
     }
-    later("rollouts".into(), document.rollouts.is_some());
 }

@@ -24,6 +24,9 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
         if let Some(health) = &upstream.health {
             probe(&format!("{path}.health"), health, found);
         }
+        for error in upstream.pin_faults() {
+            found.fault(format!("{path}.{}", error.path), error.message);
+        }
         for error in upstream.breaker.faults() {
             found.fault(format!("{path}.{}", error.path), error.message);
         }

@@ -19,15 +19,16 @@ use sluicegate_classify::input::TenantsInput;
 use sluicegate_freeze::input::FreezeInput;
 use sluicegate_idempotency::FencesInput;
 use sluicegate_intents::IntentsInput;
+use sluicegate_rollout::RolloutInput;
 use sluicegate_server::input::ListenInput;
 use sluicegate_upstream::input::{RetriesInput, UpstreamInput};
 
 pub use self::{
     admin::AdminInput,
-    later::{AbortInput, GatesInput, KeyInput, RolloutInput, RolloutWindowInput, ShadowInput},
+    later::ShadowInput,
     limits::{LanesInput, LimitsInput, RouteLimitsInput, RouteTimeoutsInput, TimeoutsInput},
     process::{AccessLogInput, LogFormat, LogInput, LogLevel, PeerInput, ShutdownInput},
-    route::{RefusalForm, RouteInput, UpstreamRef, WhenFrozen},
+    route::{RefusalForm, RolloutRef, RouteInput, UpstreamRef, WhenFrozen, WritesInput},
     store::{EmbeddedInput, MemoryInput, StoreInput, SyncInput},
 };
 
@@ -63,9 +64,9 @@ pub struct Document {
     pub retries: Option<RetriesInput>,
     /// What is let through, to where; the first match wins. At least one.
     pub routes: Vec<RouteInput>,
-    /// Not available yet. Pairs of upstreams between which traffic is shifted, by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rollouts: Option<BTreeMap<String, RolloutInput>>,
+    /// Pairs of upstreams between which traffic is shifted, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollouts: BTreeMap<String, RolloutInput>,
     /// The write freeze.
     #[serde(default)]
     pub freeze: FreezeInput,

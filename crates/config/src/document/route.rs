@@ -30,7 +30,7 @@ pub struct RouteInput {
     /// The lane of its requests, whatever they say; without it `lanes.from` tells, and without that they are interactive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<Lane>,
-    /// The upstream's name, or (not available yet) a rollout.
+    /// The upstream's name, or a rollout.
     pub upstream: UpstreamRef,
     /// Its own limits, instead of those at the top level.
     #[serde(default)]
@@ -81,7 +81,7 @@ impl RouteInput {
 pub enum UpstreamRef {
     /// To this upstream.
     Named(String),
-    /// Not available yet. To an arm of a rollout.
+    /// To an arm of a rollout.
     Rollout(RolloutRef),
 }
 
@@ -91,6 +91,23 @@ pub enum UpstreamRef {
 pub struct RolloutRef {
     /// The rollout's name.
     pub rollout: String,
+    /// Where the route's writes go.
+    #[serde(default)]
+    pub writes: WritesInput,
+    /// Whether a request may name its arm: `X-Sluicegate-Arm: active` or `candidate`. Otherwise the header is taken off and not looked at.
+    #[serde(default)]
+    pub allow_force: bool,
+}
+
+/// Where the writes of a route with a rollout go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WritesInput {
+    /// To the active arm, whatever the weight.
+    #[default]
+    Active,
+    /// To the arm that the weight gives, as reads.
+    Split,
 }
 
 impl<'de> Deserialize<'de> for UpstreamRef {
@@ -125,7 +142,7 @@ impl JsonSchema for UpstreamRef {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let rollout = generator.subschema_for::<RolloutRef>();
         json_schema!({
-            "description": "The name of an upstream; or, not available yet, `{ rollout: NAME }`.",
+            "description": "The name of an upstream, or `{ rollout: NAME }`.",
             "anyOf": [{ "type": "string" }, rollout]
         })
     }

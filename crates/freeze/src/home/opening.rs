@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use sluicegate_core::Leads;
 use tokio::time::Instant;
 
 use super::{Freezes, Home};
@@ -62,21 +63,26 @@ impl Ends {
 }
 
 impl Freezes {
-    /// Since when writes of this route, upstream and tenant go through; none while a freeze
+    /// Since when writes of this route and tenant to these upstreams go through; none while a freeze
     /// covers them, and while one that covered them has ended and writes from before it still
     /// run. In a process that has seen no freeze it is when the freezes were opened.
     #[must_use]
-    pub fn open_since(&self, route: &str, upstream: &str, tenant: Option<&str>) -> Option<Instant> {
-        let home = &self.0;
+    pub fn open_since<'a>(
+        &self,
+        route: &str,
+        upstreams: impl Into<Leads<'a>>,
+        tenant: Option<&str>,
+    ) -> Option<Instant> {
+        let (home, upstreams) = (&self.0, upstreams.into());
         let view = home.live().load_full();
         let mut ends = home.opening.0.lock();
         ends.look(&view);
-        if view.covering(route, upstream, tenant).next().is_some() {
+        if view.covering(route, upstreams, tenant).next().is_some() {
             return None;
         }
         let mut since = ends.opened;
         for ended in &mut ends.ended {
-            if ended.active.scope.covers(route, upstream, tenant) {
+            if ended.active.scope.covers(route, upstreams, tenant) {
                 ended.drained |= !home.still_runs(&ended.active);
                 if !ended.drained {
                     return None;

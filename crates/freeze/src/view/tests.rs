@@ -207,7 +207,7 @@ proptest! {
             for (route, upstream, tenant) in
                 [("r1", "u1", Some("t1")), ("r1", "u2", None), ("r2", "u1", Some("t2")), ("r3", "u3", Some("t1")), ("", "", None)]
             {
-                let mut ids: Vec<_> = view.covering(route, upstream, tenant).map(|active| active.id.to_string()).collect();
+                let mut ids: Vec<_> = view.covering(route, upstream.into(), tenant).map(|active| active.id.to_string()).collect();
                 ids.sort();
                 prop_assert_eq!(ids, model.covers(route, upstream, tenant), "{} {} {:?} at {}", route, upstream, tenant, now);
             }

@@ -203,7 +203,7 @@ impl Fences {
                 }
                 (after, looked_at) = (Some(id), looked_at + 1);
                 // What cannot be read is none of ours, or will expire unread.
-                if id == RecordKey::SWITCHES {
+                if !id.is_fence() {
                     continue;
                 }
                 if let Ok(found) = Found::read(record)

@@ -87,7 +87,7 @@ mod tests {
 
     fn shown(admission: &serde_json::Value) -> String {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        status(admission, &mut Streams { out: &mut out, err: &mut err }).unwrap();
+        status(admission, &mut Streams { out: &mut out, err: &mut err, terminal: false }).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     AdminArgs, Failure, Streams,
-    client::{Client, ClientError},
+    client::{Client, ClientError, Problem},
     output,
 };
 
@@ -98,6 +98,25 @@ impl<'a> Asking<'a> {
         body: Option<&Value>,
         to: &mut Streams<'_>,
     ) -> Result<Value, Failure> {
+        let in_words = |problem: &Problem| {
+            let (_, hint) = self.hints.iter().find(|(code, _)| *code == problem.code)?;
+            // What the caller must name is in the problem.
+            let intent = problem.body["intent"].as_str().unwrap_or("ID");
+            Some(format!("{}\n{}", problem.detail, hint.replace("{intent}", intent)))
+        };
+        self.send_and(method, path, body, to, in_words)
+    }
+
+    /// Asks; what a refusal means and what to try next is for the caller to say, as far as it
+    /// knows better. The refusal itself is printed where JSON is wanted.
+    pub(super) fn send_and(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        to: &mut Streams<'_>,
+        in_words: impl FnOnce(&Problem) -> Option<String>,
+    ) -> Result<Value, Failure> {
         let error = match self.client.send(method, path, body, Duration::ZERO) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
@@ -106,12 +125,8 @@ impl<'a> Asking<'a> {
         if self.json {
             output::json(to.out, &problem.body)?;
         }
-        match self.hints.iter().find(|(code, _)| *code == problem.code) {
-            // What the caller must name is in the problem.
-            Some((_, hint)) => {
-                let intent = problem.body["intent"].as_str().unwrap_or("ID");
-                Err(Failure::Other(format!("{}\n{}", problem.detail, hint.replace("{intent}", intent))))
-            }
+        match in_words(problem) {
+            Some(words) => Err(Failure::Other(words)),
             None => Err(error.into()),
         }
     }

@@ -1,8 +1,8 @@
 //! The command line: what can be typed, and the commands that need no gateway of their own.
 //!
 //! `serve` and `demo` run a gateway and live elsewhere; the rest is here. `check` and
-//! `schema` work on a file, `status`, `freeze`, `thaw`, `keys`, `intents` and `reload` talk to
-//! a running gateway's admin address. Every command prints for people by default and the API's own
+//! `schema` work on a file, `status`, `freeze`, `thaw`, `keys`, `intents`, `rollout` and `reload`
+//! talk to a running gateway's admin address. Every command prints for people by default and the API's own
 //! JSON with `--json`; results go to standard output, what went wrong to standard error.
 //!
 //! Exit codes, for scripts:
@@ -10,14 +10,14 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done; with `freeze --wait`: drained, and every write's end is known |
-//! | 1 | an error: the gateway cannot be reached, or refused |
+//! | 1 | an error: the gateway cannot be reached, or refused, or did it only in part and says so |
 //! | 2 | wrong usage, or a configuration that is not valid |
 //! | 3 | `freeze --wait`: a member of a group did not answer |
 //! | 4 | `freeze --wait`: drained, but the end of some writes cannot be known |
 //! | 5 | `freeze --wait`: not drained within the limit; the freeze is on |
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
 };
@@ -35,16 +35,21 @@ mod intents;
 mod keys;
 mod output;
 mod reload;
+mod rollout;
 mod schema;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upstreams;
 
 pub use ask::{AskArgs, PageArgs, VerdictArgs};
 pub use client::AdminArgs;
 pub use freeze::{FreezeArgs, ThawArgs};
 pub use intents::{IntentsCommand, IntentsListArgs};
 pub use keys::{KeysCommand, KeysListArgs};
+pub use rollout::{
+    RolloutCommand, RolloutHistoryArgs, RolloutNamed, RolloutReasoned, RolloutStatusArgs, RolloutWeightArgs,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -74,7 +79,7 @@ pub enum ClientCommand {
     Check(CheckArgs),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Show what a running gateway does: configuration, freezes, store, keys, intents, upstreams
+    /// Show what a running gateway does: configuration, freezes, store, keys, intents, rollouts, upstreams
     Status(StatusArgs),
     /// Stop letting writes through, at once
     Freeze(FreezeArgs),
@@ -86,6 +91,9 @@ pub enum ClientCommand {
     /// Look at the writes that are kept for later, decide about one, pause the backfill
     #[command(subcommand)]
     Intents(IntentsCommand),
+    /// Shift traffic between two versions step by step, watch it, take it back
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Have a running gateway read its configuration file again
     Reload(ReloadArgs),
 }
@@ -157,6 +165,8 @@ pub(crate) enum Exit {
 pub(crate) struct Streams<'a> {
     pub(crate) out: &'a mut dyn Write,
     pub(crate) err: &'a mut dyn Write,
+    /// Whether `out` is a terminal, on which what was written can be drawn over.
+    pub(crate) terminal: bool,
 }
 
 /// Why a command could not do what it was asked to.
@@ -181,7 +191,8 @@ fn read<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
 #[must_use]
 pub fn run_client(command: &ClientCommand) -> ExitCode {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-    ExitCode::from(run(command, &mut Streams { out: &mut out, err: &mut err }) as u8)
+    let terminal = out.is_terminal();
+    ExitCode::from(run(command, &mut Streams { out: &mut out, err: &mut err, terminal }) as u8)
 }
 
 fn run(command: &ClientCommand, to: &mut Streams<'_>) -> Exit {
@@ -193,6 +204,7 @@ fn run(command: &ClientCommand, to: &mut Streams<'_>) -> Exit {
         ClientCommand::Thaw(args) => freeze::thaw(args, to),
         ClientCommand::Keys(command) => keys::run(command, to),
         ClientCommand::Intents(command) => intents::run(command, to),
+        ClientCommand::Rollout(command) => rollout::run(command, to),
         ClientCommand::Reload(args) => reload::run(args, to),
     };
     ended.unwrap_or_else(|failure| {

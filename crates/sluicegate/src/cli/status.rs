@@ -8,12 +8,23 @@ use sluicegate_freeze::FreezeStatus;
 
 use super::{
     Exit, Failure, StatusArgs, Streams, admission, client::Client, intents, output, read,
-    reload::problem_line,
+    reload::problem_line, rollout, upstreams,
 };
 
 /// What has a form of its own; everything else is a section that is printed as a table.
-const OWN: [&str; 9] =
-    ["version", "started_at", "readiness", "config", "freeze", "store", "fences", "intents", "admission"];
+const OWN: [&str; 11] = [
+    "version",
+    "started_at",
+    "readiness",
+    "config",
+    "freeze",
+    "store",
+    "fences",
+    "intents",
+    "admission",
+    "rollouts",
+    "upstreams",
+];
 
 pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failure> {
     let client = Client::new(&args.admin)?;
@@ -29,7 +40,9 @@ pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failu
         .map_err(|error| Failure::Other(format!("the gateway's freezes cannot be read: {error}")))?;
     freeze(&freezes, now, to)?;
     store(&status, now, to)?;
+    rollout::status(&status["rollouts"], now, to)?;
     admission::status(&status["admission"], to)?;
+    upstreams::status(&status["upstreams"], to)?;
     for (name, section) in status.as_object().into_iter().flatten() {
         if !OWN.contains(&name.as_str()) {
             writeln!(to.out, "\n{}", name.replace('_', " "))?;

@@ -1,5 +1,5 @@
-//! The commands against a real admin port with real freezes, fences and intents, by text and
-//! exit code.
+//! The commands against a real admin port with real freezes, fences, intents and rollouts, by text
+//! and exit code.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -28,12 +28,18 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Cli, Command, Exit, Streams, run};
-use crate::store_sections::{FencesSection, IntentsSection, StoreSection};
+use crate::{
+    rollouts::RolloutSection,
+    store_sections::{FencesSection, IntentsSection, StoreSection},
+};
 
 mod freezes;
 mod intents;
 mod keys;
 mod others;
+mod rollouts;
+
+use rollouts::Arms;
 
 type Later<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -90,7 +96,7 @@ impl StatusSection for Upstreams {
 
     fn status(&self) -> Later<'_, Value> {
         Box::pin(async {
-            json!([{ "name": "stable", "endpoint": "http://127.0.0.1:7001", "healthy": true }])
+            json!([{ "upstream": "stable", "endpoint": "http://127.0.0.1:7001", "state": "healthy" }])
         })
     }
 }
@@ -101,6 +107,7 @@ struct Gateway {
     freezes: Freezes,
     store: Store,
     intents: Intents,
+    arms: Arc<Arms>,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -146,12 +153,14 @@ impl Gateway {
         let options =
             sluicegate_intents::OpenOptions { store: store.clone(), clock, chance, accept_loss: true };
         let intents = Intents::open(options, &mut registry);
+        let (rollouts, arms) = rollouts::open(store.clone(), &mut registry);
         let config = Arc::new(MadeUp::default());
         let token = Arc::new(Token::new(None));
         let admin = Admin::new(AdminParts {
             freezes: freezes.clone(),
             fences: fences.clone(),
             intents: intents.clone(),
+            rollouts: rollouts.clone(),
             config: config.clone(),
             audit: Audit::new(Clock::system(), None, readiness.clone(), &mut registry),
             registry: Arc::new(Mutex::new(registry)),
@@ -161,6 +170,7 @@ impl Gateway {
                 Arc::new(StoreSection(store.clone())),
                 Arc::new(FencesSection(fences)),
                 Arc::new(IntentsSection(intents.clone())),
+                Arc::new(RolloutSection(rollouts.clone())),
             ],
             token: token.clone(),
             clock: Clock::system(),
@@ -176,13 +186,15 @@ impl Gateway {
             started.send(runtime.handle().clone()).unwrap();
             runtime.block_on(async move {
                 tokio::spawn(keeper.run());
+                rollouts.look().await;
+                tokio::spawn(rollouts.run());
                 let until = async move { drop(stopped.await) };
                 sluicegate_admin::serve(listener, admin.router(), until).await.unwrap();
             });
         });
         let handle = handle.recv().unwrap();
         let (stop, thread) = (Some(stop), Some(thread));
-        Self { address, freezes, store, intents, config, readiness, token, handle, stop, thread }
+        Self { address, freezes, store, intents, arms, config, readiness, token, handle, stop, thread }
     }
 
     /// Types a command with this gateway's address.
@@ -247,7 +259,7 @@ fn type_in(line: &[&str]) -> Ended {
     let cli = Cli::try_parse_from([&["sluicegate"], line].concat()).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let Command::Client(command) = cli.command else { panic!("{line:?} is no client's") };
-    let exit = run(&command, &mut Streams { out: &mut out, err: &mut err });
+    let exit = run(&command, &mut Streams { out: &mut out, err: &mut err, terminal: false });
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { exit, out: text(out), err: text(err) }
 }

@@ -69,7 +69,7 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
     let status = format!("{program} status{at}");
     let manifest = format!("curl -sw '\\n' http://{listen}/index/manifest");
     let step = |about, commands| Step { about, commands };
-    vec![
+    let mut steps = vec![
         step(
             "The best documents for a query",
             vec![format!(
@@ -120,6 +120,9 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
                 format!("curl -sw '\\n' -H 'idempotency-key: order-2' {upsert}"),
             ],
         ),
+    ];
+    steps.extend(rollout(listen, program, &at));
+    steps.extend([
         step(
             "The configuration file is watched: a moment after every route is moved, another index answers",
             vec![format!("sed -i.bak 's/upstream: stable/upstream: next/' {config}"), manifest],
@@ -139,6 +142,34 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
             vec![format!(
                 "curl -s http://{admin}/metrics | grep -E '^(rag_request_count|sluicegate_(refusals|bucket_refused|freeze_blocked|config_gen)).* [1-9]'"
             )],
+        ),
+    ]);
+    steps
+}
+
+/// A share of the users on the next version, and back.
+fn rollout(listen: SocketAddr, program: &str, at: &str) -> [Step; 3] {
+    let query = "-H 'content-type: application/json' -d '{\"query\":\"write freeze\",\"k\":1}'";
+    let step = |about, commands| Step { about, commands };
+    [
+        step(
+            "Half of the users get the next version; each stays where it is, and X-WFGY shows what answered",
+            vec![
+                format!("{program} rollout weight retriever 50{at}"),
+                format!("curl -siw '\\n' http://{listen}/v1/retrieve -H 'x-user-id: ann' {query}"),
+                format!("curl -siw '\\n' http://{listen}/v1/retrieve -H 'x-user-id: cem' {query}"),
+            ],
+        ),
+        step(
+            "Who relies on a version says so, and gets it or is told",
+            vec![format!("curl -sw '\\n' http://{listen}/v1/retrieve -H 'x-wfgy: MODEL_VER=m-9' {query}")],
+        ),
+        step(
+            "Everybody is back at once; what was decided stays on record",
+            vec![
+                format!("{program} rollout abort retriever --reason \"wrong citations\"{at}"),
+                format!("{program} rollout history retriever{at}"),
+            ],
         ),
     ]
 }
@@ -169,7 +200,7 @@ mod tests {
         assert!(!usual.contains("--admin"), "{usual}");
         let other = all("127.0.0.1:4444", false);
         let ours = other.lines().filter(|line| line.starts_with("sluicegate ")).collect::<Vec<_>>();
-        assert_eq!(ours.len(), 5, "{other}");
+        assert_eq!(ours.len(), 8, "{other}");
         assert!(ours.iter().all(|line| line.ends_with(" --admin http://127.0.0.1:4444")), "{other}");
         assert!(all("127.0.0.1:9901", true).contains("--admin http://127.0.0.1:9901"));
     }

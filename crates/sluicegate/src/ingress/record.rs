@@ -7,7 +7,7 @@ use std::{rc::Rc, sync::Arc};
 
 use http::{Request, StatusCode, Version, header};
 use serde::Serialize;
-use sluicegate_core::{Code, Facts};
+use sluicegate_core::{Code, Facts, Slot};
 
 use crate::{
     access_log::AccessLog,
@@ -68,7 +68,11 @@ impl Drop for Record {
         self.facts.request_id().to_str().unwrap_or_default().clone_into(&mut line.request_id);
         line.client = self.facts.client().map(|it| it.to_string());
         line.route = settled.map(|it| it.route.name().to_owned());
-        line.upstream = settled.map(|it| it.route.upstream().to_owned());
+        let arm = self.facts.arm();
+        let slot = arm.map_or(Slot::First, |arm| arm.slot);
+        line.upstream = settled.map(|it| it.route.upstream_at(slot).to_owned());
+        line.arm = arm.map(|arm| arm.role.as_str());
+        line.fell_back = self.facts.fell_back();
         line.access = settled.map(|it| it.access.as_str());
         line.tenant = settled.and_then(|it| Some(it.tenant.as_ref()?.as_str().to_owned()));
         line.status = self.status.map(|it| it.as_u16());
@@ -95,7 +99,12 @@ pub(crate) struct AccessLine {
     host: Option<String>,
     user_agent: Option<String>,
     route: Option<String>,
+    /// On a route with a rollout that of the arm; before an arm was chosen the first.
     upstream: Option<String>,
+    /// On a route with a rollout, once one was chosen.
+    arm: Option<&'static str>,
+    /// The active arm answered in place of the candidate.
+    fell_back: bool,
     access: Option<&'static str>,
     tenant: Option<String>,
     /// None where the client left before there was one.
@@ -128,6 +137,8 @@ impl AccessLine {
             user_agent: field(header::USER_AGENT),
             route: None,
             upstream: None,
+            arm: None,
+            fell_back: false,
             access: None,
             tenant: None,
             status: None,

@@ -71,7 +71,11 @@ impl<B: RequestBody> Exchange<B> {
         let now = Instant::now();
         let headers = ended.as_ref().ok().map(|answered| answered.response.headers());
         let asked = headers.and_then(|headers| asked(headers, SystemTime::now)).unwrap_or_default();
-        let pause = pause(retries, tries, &self.pools.chance).max(asked);
+        let pause = match reason {
+            // The others are not to blame, and not busy with it either.
+            Reason::Mismatch => Duration::ZERO,
+            _ => pause(retries, tries, &self.pools.chance).max(asked),
+        };
         let fits = match self.deadline {
             Some(deadline) => pause < deadline.saturating_duration_since(now),
             None => pause <= retries.cap,
@@ -81,7 +85,7 @@ impl<B: RequestBody> Exchange<B> {
             Some(Withheld::Body)
         } else if !fits {
             Some(Withheld::Deadline)
-        } else if upstream.wait() > pause {
+        } else if upstream.wait().is_none_or(|wait| wait > pause) {
             Some(Withheld::Breaker)
         } else if !upstream.budget.take(retries.budget, now) {
             Some(Withheld::Budget)

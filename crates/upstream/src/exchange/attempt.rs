@@ -1,6 +1,7 @@
 //! One try: handing the request to a connection, and what comes of it.
 
 use http::{Request, Response, StatusCode};
+use http_body::Body;
 use hyper::body::Incoming;
 use sluicegate_core::Repeat;
 use tokio::time::Instant;
@@ -61,6 +62,15 @@ impl<B: RequestBody> Exchange<B> {
                 Ok(response) => {
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS && !self.upgrade {
                         let why = Failure::Garbage("it switched protocols without being asked to".to_owned());
+                        return Err(Failed { why, at: Some(trial), answered: true });
+                    }
+                    if let Some(pinned) = &plan.upstream.pinned
+                        && let Some(diff) = pinned.hear(&trial, response.headers(), way.facts)
+                    {
+                        if response.body().is_end_stream() {
+                            lease.give_back();
+                        }
+                        let why = Failure::Mismatch(diff);
                         return Err(Failed { why, at: Some(trial), answered: true });
                     }
                     return Ok(Answered { response, trial, lease });

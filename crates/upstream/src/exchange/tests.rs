@@ -26,6 +26,7 @@ async fn the_future_of_an_exchange_is_small() {
         timeouts: RouteTimeouts { connect: second, per_try: None, deadline: second, stream_idle: second },
         retries: Retries { tries: 3, base: second, cap: second, budget: 0.2 },
         preserve_host: false,
+        second: None,
     };
     let client = Some(Ipv4Addr::LOCALHOST.into());
     let facts = Facts::new(HeaderValue::from_static("id"), client, Instant::now(), false);

@@ -50,6 +50,17 @@ fn fields_of_one_connection_end_there() {
 }
 
 #[test]
+fn a_client_may_ask_for_an_arm_and_an_upstream_may_not_tell_one() {
+    let fields = [("x-sluicegate-arm", "candidate"), ("x-sluicegate-armed", "1"), ("x", "y")];
+    let mut map = headers(&fields);
+    clean_request(&mut map, Version::HTTP_11);
+    assert_eq!(shown(&map), ["x-sluicegate-arm: candidate", "x: y"]);
+    let mut map = headers(&fields);
+    clean_response(&mut map, false);
+    assert_eq!(shown(&map), ["x: y"]);
+}
+
+#[test]
 fn only_a_proper_websocket_upgrade_stays() {
     let table: &[(&[(&str, &str)], bool)] = &[
         (&[("connection", "Upgrade"), ("upgrade", "WebSocket")], true),

@@ -6,6 +6,7 @@
 //! | a reset before any byte was answered | yes | under `always` | no |
 //! | "not looked at" (HTTP/2 `REFUSED_STREAM`) | yes | yes | no |
 //! | no answer within the limit of one try | yes | under `always` | no |
+//! | an answer that was made with other [pins](crate::pins) | yes | it gets the answer | it gets the answer |
 //! | 408, 429 | yes | where the upstream promises that nothing was done, or under `always` | no |
 //! | 500, 502, 503, 504 | yes | the same | no |
 //! | any other status from 402 on that the upstream lists as not applied | no | yes | no |
@@ -39,6 +40,8 @@ pub(crate) enum Reason {
     Timeout,
     /// An answer of this status.
     Status(StatusCode),
+    /// An answer that was made with other pins.
+    Mismatch,
 }
 
 /// Statuses that no request is sent again for, whatever else is said of them: the same request
@@ -55,7 +58,8 @@ impl Reason {
             Failure::NotProcessed(_) => Some(Self::NotProcessed),
             Failure::Reset(_) if !answered => Some(Self::Reset),
             Failure::Deadline => Some(Self::Timeout),
-            Failure::Reset(_) | Failure::Garbage(_) | Failure::Open(_) => None,
+            Failure::Mismatch(_) if answered => Some(Self::Mismatch),
+            Failure::Reset(_) | Failure::Garbage(_) | Failure::Open(_) | Failure::Mismatch(_) => None,
         }
     }
 
@@ -70,13 +74,16 @@ impl Reason {
     pub(crate) fn is_not_applied(self, promised: &[u16]) -> bool {
         match self {
             Self::Connect | Self::NotProcessed => true,
-            Self::Reset | Self::Timeout => false,
+            Self::Reset | Self::Timeout | Self::Mismatch => false,
             Self::Status(status) => promised.contains(&status.as_u16()),
         }
     }
 
     /// Whether a request of this kind may be sent again for it.
     pub(crate) fn allows(self, safe: Safe, promised: &[u16]) -> bool {
+        if self == Self::Mismatch {
+            return safe == Safe::Read;
+        }
         let passing = match self {
             Self::Status(status) => PASSING.contains(&status.as_u16()),
             _ => true,
@@ -100,12 +107,25 @@ impl Reason {
                 let at = PASSING.iter().position(|code| *code == status.as_u16());
                 at.map_or(10, |at| at + 4)
             }
+            Self::Mismatch => 11,
         }
     }
 
     /// Every reason as metrics name it; a status that an upstream lists itself is `other`.
-    pub(crate) const NAMES: [&str; 11] =
-        ["connect", "reset", "not_processed", "timeout", "408", "429", "500", "502", "503", "504", "other"];
+    pub(crate) const NAMES: [&str; 12] = [
+        "connect",
+        "reset",
+        "not_processed",
+        "timeout",
+        "408",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+        "other",
+        "index_mismatch",
+    ];
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod service;
+
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -14,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
 use prometheus_client::registry::Registry;
-use sluicegate_core::{Access, Chance, Classified, Facts, Lane, Outcome, Repeat, RoutePlan};
+use sluicegate_core::{Access, Chance, Classified, Facts, Lane, Outcome, Repeat, RoutePlan, arm::Arm};
 use sluicegate_upstream::{
     Proxy, Retries, RouteTimeouts, UpstreamMetrics, UpstreamPlan, UpstreamSettings, Upstreams,
     input::{RetriesInput, UpstreamInput},
@@ -187,14 +189,16 @@ pub(crate) struct Ask {
     pub(crate) body: &'static [u8],
     pub(crate) repeat: Option<Repeat>,
     pub(crate) deadline: Option<Duration>,
+    /// The arm that it is on, where there are two.
+    pub(crate) arm: Option<Arm>,
 }
 
 pub(crate) fn read_of() -> Ask {
-    Ask { method: Method::GET, body: b"", repeat: None, deadline: None }
+    Ask { method: Method::GET, body: b"", repeat: None, deadline: None, arm: None }
 }
 
 pub(crate) fn write(repeat: Option<Repeat>) -> Ask {
-    Ask { method: Method::POST, body: b"hello", repeat, deadline: None }
+    Ask { method: Method::POST, body: b"hello", repeat, deadline: None, arm: None }
 }
 
 /// What the client gets.
@@ -207,6 +211,16 @@ pub(crate) struct Answer {
     /// What is known of what the upstream did.
     pub(crate) outcome: Outcome,
     pub(crate) took: Duration,
+    /// The refusal in full.
+    pub(crate) problem: serde_json::Value,
+    /// Whether the other arm answered in place of the candidate.
+    pub(crate) fell_back: bool,
+}
+
+fn checked(endpoints: &str, settings: &str) -> UpstreamSettings {
+    let input = format!("{{ \"endpoints\": [{endpoints}] {settings} }}");
+    let input: UpstreamInput = serde_json::from_str(&input).unwrap();
+    UpstreamSettings::check("main", &input, &Path::to_owned).unwrap()
 }
 
 /// A worker's proxy in front of endpoints.
@@ -214,6 +228,7 @@ pub(crate) struct Gateway {
     proxy: Proxy<Full<Bytes>>,
     pub(crate) plan: UpstreamPlan,
     upstreams: Upstreams,
+    endpoints: String,
     settings: UpstreamSettings,
     registry: Registry,
 }
@@ -222,9 +237,8 @@ impl Gateway {
     /// `settings` go into the upstream's object, after its endpoints.
     pub(crate) fn new(endpoints: &[SocketAddr], settings: &str, retries: RetriesInput) -> Self {
         let urls: Vec<_> = endpoints.iter().map(|address| format!("\"http://{address}\"")).collect();
-        let input = format!("{{ \"endpoints\": [{}] {settings} }}", urls.join(", "));
-        let input: UpstreamInput = serde_json::from_str(&input).unwrap();
-        let settings = UpstreamSettings::check("main", &input, &Path::to_owned).unwrap();
+        let endpoints = urls.join(", ");
+        let settings = checked(&endpoints, settings);
         let mut registry = Registry::default();
         let metrics = UpstreamMetrics::register(&mut registry);
         let upstreams = Upstreams::new(metrics, tokio::runtime::Handle::current());
@@ -241,8 +255,15 @@ impl Gateway {
             timeouts,
             retries: Retries::check(&retries).unwrap(),
             preserve_host: false,
+            second: None,
         };
-        Self { proxy: Proxy::new(Chance::seeded(1)), plan, upstreams, settings, registry }
+        Self { proxy: Proxy::new(Chance::seeded(1)), plan, upstreams, endpoints, settings, registry }
+    }
+
+    /// Loads a document with other settings of the same endpoints.
+    pub(crate) fn load(&mut self, settings: &str) {
+        self.settings = checked(&self.endpoints, settings);
+        self.reload();
     }
 
     /// Loads the same document again.
@@ -256,6 +277,7 @@ impl Gateway {
         let began = Instant::now();
         let facts =
             Facts::new(HeaderValue::from_static("id"), Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), began, false);
+        ask.arm.inspect(|arm| facts.choose_arm(*arm));
         facts.classify(Classified {
             route: Arc::new(RoutePlan::new("all", "main").with(self.plan.clone())),
             access: Access::of_method(&ask.method),
@@ -278,13 +300,17 @@ impl Gateway {
                 let status = response.status().as_u16();
                 let retry_after = retry_after(response.headers());
                 response.into_body().collect().await.unwrap();
-                Answer { status, code: "", retry_after, outcome: facts.attempt().outcome(), took }
+                let (outcome, fell_back) = (facts.attempt().outcome(), facts.fell_back());
+                let problem = serde_json::Value::Null;
+                Answer { status, code: "", retry_after, outcome, took, problem, fell_back }
             }
             Err(refusal) => {
                 let (code, outcome) = (refusal.code().as_str(), facts.attempt().outcome());
                 let response = refusal.into_response(&facts);
-                let retry_after = retry_after(response.headers());
-                Answer { status: response.status().as_u16(), code, retry_after, outcome, took }
+                let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+                let body = response.into_body().collect().await.unwrap().to_bytes();
+                let problem = serde_json::from_slice(&body).unwrap();
+                Answer { status, code, retry_after, outcome, took, problem, fell_back: facts.fell_back() }
             }
         }
     }
@@ -297,6 +323,13 @@ impl Gateway {
             .filter(|line| line.starts_with(begin))
             .map(|line| line.rsplit(' ').next().unwrap_or_default().parse::<f64>().unwrap())
             .sum()
+    }
+
+    /// Whether there is a series whose line begins so.
+    pub(crate) fn has_metric(&self, begin: &str) -> bool {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text.lines().any(|line| line.starts_with(begin))
     }
 
     /// What is told of its only endpoint.

@@ -1,0 +1,239 @@
+//! Commands: what they may say, and how they are carried out and written down.
+//!
+//! Each runs to its end whether or not the client stays, and is in the audit log before it is
+//! answered: an abort in the night must not hang on a terminal.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, Request, State},
+    response::Response,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sluicegate_rollout::{Command, RolloutStatus};
+
+use super::problem;
+use crate::{
+    Shared,
+    actor::Actor,
+    audit::Entry,
+    body,
+    problem::{Problem, fresh_json},
+};
+
+/// A command is a reason or a number.
+const LARGEST_ORDER: usize = 16 << 10;
+
+/// What a `POST` may ask for.
+pub(crate) struct Order {
+    /// The last segment of its path.
+    pub(crate) name: &'static str,
+    /// Its name in the audit log.
+    action: &'static str,
+    makes: Makes,
+}
+
+enum Makes {
+    Bare(Command),
+    /// One that may say why.
+    Reasoned(fn(Option<String>) -> Command),
+}
+
+pub(crate) static ORDERS: [Order; 8] = [
+    Order { name: "start", action: "rollout_start", makes: Makes::Bare(Command::Start) },
+    Order { name: "advance", action: "rollout_advance", makes: Makes::Bare(Command::Advance) },
+    Order { name: "hold", action: "rollout_hold", makes: Makes::Reasoned(|reason| Command::Hold { reason }) },
+    Order { name: "resume", action: "rollout_resume", makes: Makes::Bare(Command::Resume) },
+    Order { name: "promote", action: "rollout_promote", makes: Makes::Bare(Command::Promote) },
+    Order {
+        name: "abort",
+        action: "rollout_abort",
+        makes: Makes::Reasoned(|reason| Command::Abort { reason }),
+    },
+    Order { name: "switch", action: "rollout_switch", makes: Makes::Bare(Command::Switch) },
+    Order {
+        name: "rollback",
+        action: "rollout_rollback",
+        makes: Makes::Reasoned(|reason| Command::Rollback { reason }),
+    },
+];
+
+pub(crate) async fn order(
+    order: &'static Order,
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let by = Actor::of(&request);
+    let body = body::read(request, LARGEST_ORDER).await?;
+    let (command, asked) = match &order.makes {
+        Makes::Bare(command) => {
+            nothing(&body)?;
+            (command.clone(), json!({}))
+        }
+        Makes::Reasoned(make) => {
+            let reason = reason(&body)?;
+            (make(reason.clone()), json!({ "reason": reason }))
+        }
+    };
+    body::to_the_end(async move { carried_out(&shared, order.action, &name, command, asked, by).await }).await
+}
+
+pub(crate) async fn weight(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let by = Actor::of(&request);
+    let weight = percent(&body::read(request, LARGEST_ORDER).await?)?;
+    let asked = json!({ "weight": weight });
+    body::to_the_end(async move {
+        let command = Command::SetWeight { weight };
+        carried_out(&shared, "rollout_weight", &name, command, asked, by).await
+    })
+    .await
+}
+
+/// Does it, writes down how that went, and answers with the rollout as it is now.
+async fn carried_out(
+    shared: &Shared,
+    action: &'static str,
+    name: &str,
+    command: Command,
+    asked: Value,
+    by: Actor,
+) -> Result<Response, Problem> {
+    let made = shared.rollouts.command(name, command, &by.to_string()).await;
+    // What is in effect although it failed is best told with what now holds.
+    let now = made.as_ref().err().and_then(|_| shared.rollouts.status_of(name).ok());
+    let entry = match &made {
+        Ok(status) => Entry::done(action, name, by, told(status, asked)),
+        Err(error) => {
+            let mut entry = Entry::failed(action, name, by, error.code(), &error.to_string());
+            entry.detail["asked"] = asked;
+            if error.in_effect() {
+                entry.detail["in_effect"] = Value::Bool(true);
+            }
+            entry
+        }
+    };
+    shared.audit.record(entry).await;
+    made.map(|status| fresh_json(&json!(status))).map_err(|error| problem(&error, now.as_ref()))
+}
+
+fn told(status: &RolloutStatus, asked: Value) -> Value {
+    let mut told = json!({
+        "phase": status.phase,
+        "weight": status.weight,
+        "active": status.active,
+        "candidate": status.candidate,
+        "version": status.version,
+        "epoch": status.epoch,
+    });
+    told["asked"] = asked;
+    told
+}
+
+/// A command that needs no words takes none: a reason sent to `promote` was meant for another.
+fn nothing(body: &[u8]) -> Result<(), Problem> {
+    let empty = body.trim_ascii().is_empty()
+        || body::object::<Map<String, Value>>(body).is_ok_and(|body| body.is_empty());
+    if empty {
+        return Ok(());
+    }
+    Err(Problem::bad_request("this takes no body, or {}, and nothing was changed"))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    reason: Option<String>,
+}
+
+fn reason(body: &[u8]) -> Result<Option<String>, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let Reason { reason } = body::object(body).map_err(|error| {
+        Problem::bad_request(format!(
+            "the body cannot be read: {error}; send {{\"reason\": \"...\"}} or nothing"
+        ))
+    })?;
+    Ok(reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty()))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Weight {
+    weight: Value,
+}
+
+fn percent(body: &[u8]) -> Result<u8, Problem> {
+    let form = "send {\"weight\": 10}, a whole percentage from 0 to 100";
+    let Weight { weight } = body::object(body)
+        .map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}; {form}")))?;
+    let percent =
+        weight.as_u64().and_then(|weight| u8::try_from(weight).ok()).filter(|weight| *weight <= 100);
+    percent.ok_or_else(|| {
+        Problem::bad_request(format!("`weight` is {weight}, and that is no share of keys; {form}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{nothing, percent, reason};
+
+    #[test]
+    fn a_weight_is_a_whole_percentage() {
+        for (body, expected) in
+            [(r#"{"weight": 0}"#, 0), (r#"{"weight": 25}"#, 25), (r#"{"weight": 100}"#, 100)]
+        {
+            assert_eq!(percent(body.as_bytes()).unwrap(), expected, "{body}");
+        }
+        for (body, detail) in [
+            (r#"{"weight": 101}"#, "`weight` is 101, and that is no share of keys; send {\"weight\": 10}"),
+            (r#"{"weight": 356}"#, "`weight` is 356"),
+            (r#"{"weight": -1}"#, "`weight` is -1"),
+            (r#"{"weight": 0.5}"#, "`weight` is 0.5"),
+            (r#"{"weight": "10"}"#, "`weight` is \"10\""),
+            (r#"{"wieght": 10}"#, "the body cannot be read: unknown field `wieght`"),
+            ("{}", "the body cannot be read: missing field `weight`"),
+            ("10", "the body cannot be read: it is not a JSON object; send {\"weight\": 10}"),
+            ("", "the body cannot be read: it is not a JSON object; send {\"weight\": 10}"),
+        ] {
+            let problem = percent(body.as_bytes()).unwrap_err();
+            assert!(problem.detail().starts_with(detail), "{body}: {problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_words_or_nothing() {
+        for (body, expected) in [
+            ("", None),
+            ("{}", None),
+            (r#"{"reason": null}"#, None),
+            (r#"{"reason": " "}"#, None),
+            (r#"{"reason": " errors on the phones\n"}"#, Some("errors on the phones")),
+        ] {
+            assert_eq!(reason(body.as_bytes()).unwrap().as_deref(), expected, "{body}");
+        }
+        for body in ["why", r#"{"raeson": "x"}"#, r#"{"reason": 5}"#, r#"["x"]"#] {
+            let problem = reason(body.as_bytes()).unwrap_err();
+            assert!(
+                problem.detail().contains("; send {\"reason\": \"...\"} or nothing"),
+                "{body}: {problem:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_takes_no_words_is_not_done_with_them() {
+        for body in ["", " \n", "{}", " { }"] {
+            nothing(body.as_bytes()).unwrap();
+        }
+        for body in [r#"{"reason": "x"}"#, "[]", "null", "{"] {
+            assert!(nothing(body.as_bytes()).unwrap_err().detail().contains("nothing was changed"), "{body}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What a snapshot takes from the document's `rollouts`.
+
+use std::sync::Arc;
+
+use sluicegate_config::{
+    Loaded, Problem,
+    document::{RolloutRef, WritesInput},
+    problem_at,
+};
+use sluicegate_core::Pins;
+use sluicegate_rollout::{Declared, RolloutPlan, Sticky, Writes};
+use sluicegate_upstream::Prepared;
+
+use super::Homes;
+
+/// One rollout of the document, checked.
+pub(super) struct Checked {
+    pub(super) declared: Declared,
+    sticky: Arc<Sticky>,
+    pins: [Arc<Pins>; 2],
+}
+
+/// All rollouts of the document, by name, in its order.
+pub(super) fn check(loaded: &Loaded, upstreams: &Prepared) -> Result<Vec<Checked>, Vec<Problem>> {
+    let (mut checked, mut problems) = (Vec::new(), Vec::new());
+    for (name, input) in &loaded.document.rollouts {
+        let settings =
+            match input.check() {
+                Ok(settings) => settings,
+                Err(faults) => {
+                    problems.extend(faults.into_iter().map(|(path, message)| {
+                        problem_at(loaded, &format!("rollouts.{name}.{path}"), message)
+                    }));
+                    continue;
+                }
+            };
+        let pins_of = |upstream: &str| upstreams.get(upstream).map(|it| it.pins().clone());
+        let pins = [&input.active, &input.candidate].map(|it| pins_of(it).unwrap_or_default());
+        let sticky = Sticky::new(settings.sticky.clone(), settings.salt.as_deref().unwrap_or(name));
+        let declared = Declared { name: name.as_str().into(), settings, pins: pins.clone() };
+        checked.push(Checked { declared, sticky, pins });
+    }
+    if problems.is_empty() { Ok(checked) } else { Err(problems) }
+}
+
+/// The part of the plan of a route that leads to a rollout.
+pub(super) fn part(
+    homes: &Homes,
+    all: &[Checked],
+    reference: &RolloutRef,
+) -> Result<RolloutPlan, (&'static str, String)> {
+    let name = reference.rollout.as_str();
+    let Some(rollout) = all.iter().find(|it| &*it.declared.name == name) else {
+        return Err(("upstream.rollout", format!("there is no rollout `{name}`")));
+    };
+    Ok(RolloutPlan {
+        shared: homes.rollouts.shared(name),
+        sticky: rollout.sticky.clone(),
+        arm_pins: rollout.pins.clone(),
+        writes: match reference.writes {
+            WritesInput::Active => Writes::Active,
+            WritesInput::Split => Writes::Split,
+        },
+        allow_header: reference.allow_force,
+    })
+}
