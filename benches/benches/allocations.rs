@@ -21,10 +21,11 @@ use sluicegate_benches::{
     stand::{Immediate, Requests, Stand, Weighing, alone, through},
     upstream,
 };
-use sluicegate_body::{Gathered, Inbound};
+use sluicegate_body::{Gathered, Inbound, Teed};
 use sluicegate_classify::PeekedBody;
 use sluicegate_core::Chance;
 use sluicegate_server::Handler;
+use sluicegate_shadow::CopyTap;
 use sluicegate_upstream::Proxy;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -36,7 +37,7 @@ const COUNT: usize = 256;
 const READ: &str = "/v1/documents/1";
 const WRITE: &str = "/v1/documents";
 
-type Body = Gathered<PeekedBody<Inbound<Incoming>>>;
+type Body = Teed<Gathered<PeekedBody<Inbound<Incoming>>>, CopyTap>;
 /// The future of one request as a worker keeps it.
 type Outer = <Ingress<gateway::Stack> as Handler>::Future;
 

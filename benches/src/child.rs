@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::Failure;
+use crate::{Failure, threads::Threads};
 
 /// How long a child may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -93,16 +93,38 @@ impl Child {
         Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
     }
 
+    /// The same to the nanosecond, by its threads.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` does not tell.
+    pub fn threads(&self) -> Result<Threads, Failure> {
+        Threads::of(self.process.id())
+    }
+
     /// Its resident memory in KiB.
     ///
     /// # Errors
     ///
     /// `/proc` does not tell.
     pub fn resident_kib(&self) -> Result<u64, Failure> {
+        self.memory_kib("VmRSS")
+    }
+
+    /// The most memory that has ever been resident, in KiB.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` does not tell.
+    pub fn peak_kib(&self) -> Result<u64, Failure> {
+        self.memory_kib("VmHWM")
+    }
+
+    fn memory_kib(&self, name: &str) -> Result<u64, Failure> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse().ok());
-        kib.ok_or_else(|| io::Error::other("/proc/PID/status holds no VmRSS").into())
+        kib.ok_or_else(|| io::Error::other(format!("/proc/PID/status holds no {name}")).into())
     }
 }
 
@@ -148,5 +170,6 @@ mod tests {
                 .unwrap();
         assert_eq!(child.address.port(), 9);
         assert!(child.cpu().is_ok() && child.resident_kib().unwrap() > 0);
+        assert!(child.peak_kib().unwrap() >= child.resident_kib().unwrap() && child.threads().is_ok());
     }
 }

@@ -40,6 +40,7 @@ use sluicegate_idempotency::{Fence, FenceLayer, Fences, FencesOptions, FencesSet
 use sluicegate_intents::{Intents, IntentsLayer, IntentsQueue};
 use sluicegate_rollout::{Checked, Checks, JudgeLayer, Judged, Rollout, RolloutLayer, Rollouts, Traffic};
 use sluicegate_server::{Conn, Handler};
+use sluicegate_shadow::{Shadow, ShadowLayer, Shadows, ShadowsOptions};
 use sluicegate_store::{Store, memory::Memory};
 use sluicegate_upstream::{LocalExec, UpstreamMetrics, Upstreams};
 use tokio::{
@@ -54,7 +55,7 @@ use crate::Failure;
 /// The guards around `S`, as the gateway stacks them.
 pub type Guards<S> = Own<
     Classify<
-        Replay<Freeze<IntentsQueue<Rollout<Admit<Fence<Judged<S>, LocalExec>>>>>>,
+        Replay<Freeze<IntentsQueue<Rollout<Admit<Fence<Shadow<Judged<S>>, LocalExec>>>>>>,
         Arc<ArcSwap<Snapshot>>,
     >,
 >;
@@ -134,6 +135,11 @@ impl Stand {
             traffic: Traffic::register(&mut registry),
             shards: 1,
         };
+        let shadows = ShadowsOptions {
+            bodies: fences.budget().clone(),
+            clock: Clock::system(),
+            chance: chance.clone(),
+        };
         let options =
             sluicegate_intents::OpenOptions { store, clock: Clock::system(), chance, accept_loss: true };
         let admission = AdmissionOptions { bodies: fences.budget().clone(), chance: Chance::seeded(3) };
@@ -143,6 +149,7 @@ impl Stand {
             fences,
             intents: Intents::open(options, &mut registry),
             rollouts: Rollouts::open(rollouts, &mut registry),
+            shadows: Shadows::open(shadows, &mut registry),
             metrics: RequestMetrics::register(&mut registry),
         };
         let loaded = parse(text, &Source::sent(Path::new("."))).map_err(|it| it.to_string())?;
@@ -167,9 +174,10 @@ impl Stand {
 
     /// The way in, with the guards around `inner`.
     pub fn ingress<S>(&self, inner: S) -> Ingress<Guards<S>> {
-        let Homes { fences, intents, admission, rollouts, metrics, .. } = &self.homes;
+        let Homes { fences, intents, admission, rollouts, shadows, metrics, .. } = &self.homes;
         let judged = JudgeLayer::new().layer(inner);
-        let fence = FenceLayer::new(fences.clone(), LocalExec).layer(judged);
+        let shadow = ShadowLayer::new(shadows.clone(), Chance::seeded(5)).layer(judged);
+        let fence = FenceLayer::new(fences.clone(), LocalExec).layer(shadow);
         let admit = AdmissionLayer::new(admission.clone()).layer(fence);
         let rollout = RolloutLayer::new(rollouts.traffic().clone(), Chance::seeded(4)).layer(admit);
         let queue = IntentsLayer::new(intents.clone(), fences.budget().clone()).layer(rollout);

@@ -156,7 +156,7 @@ impl Stage<'_> {
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Some accept before they can answer.
-fn passes(address: SocketAddr) -> Result<(), Failure> {
+pub(crate) fn passes(address: SocketAddr) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
         match get(address, ASK) {
@@ -170,7 +170,7 @@ fn passes(address: SocketAddr) -> Result<(), Failure> {
 }
 
 /// The body of the answer to a GET.
-pub(super) fn get(address: SocketAddr, path: &str) -> Result<String, Failure> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, Failure> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(LIMIT))?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;

@@ -36,11 +36,11 @@ const KEPT: usize = 512;
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     /// What was done: `freeze`, `thaw`, `config_put`, `reload`, `key_resolve`, `intent_retry`,
-    /// `intent_drop`, `intent_settle`, `backfill_pause`, `backfill_resume`, and `rollout_` with
-    /// the command: `rollout_abort`.
+    /// `intent_drop`, `intent_settle`, `backfill_pause`, `backfill_resume`, `shadow_reset`, and
+    /// `rollout_` with the command: `rollout_abort`.
     pub action: &'static str,
-    /// To what: the id of a freeze, a key or an intent, the name of a rollout, a document's
-    /// source; empty where the action says it all.
+    /// To what: the id of a freeze, a key or an intent, the name of a rollout or of a shadow's
+    /// route, a document's source; empty where the action says it all.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target: String,
     /// Who asked.

@@ -8,6 +8,7 @@ use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::problem::Problem;
 
@@ -50,6 +51,16 @@ pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
+/// An order that needs no words takes none: a reason sent to `promote` was meant for another.
+pub(crate) fn nothing(body: &[u8]) -> Result<(), Problem> {
+    let empty =
+        body.trim_ascii().is_empty() || object::<Map<String, Value>>(body).is_ok_and(|body| body.is_empty());
+    if empty {
+        return Ok(());
+    }
+    Err(Problem::bad_request("this takes no body, or {}, and nothing was changed"))
+}
+
 /// Runs a change on a task of its own: a client that goes away does not leave it half done
 /// or unrecorded.
 pub(crate) async fn to_the_end<T: Send + 'static>(
@@ -58,5 +69,20 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
     match tokio::spawn(change).await {
         Ok(answer) => answer,
         Err(_) => Err(Problem::internal("the change was broken off; ask for the status to see what holds")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nothing;
+
+    #[test]
+    fn what_takes_no_words_is_not_done_with_them() {
+        for body in ["", " \n", "{}", " { }"] {
+            nothing(body.as_bytes()).unwrap();
+        }
+        for body in [r#"{"reason": "x"}"#, "[]", "null", "{"] {
+            assert!(nothing(body.as_bytes()).unwrap_err().detail().contains("nothing was changed"), "{body}");
+        }
     }
 }

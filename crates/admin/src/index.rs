@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{Shared, problem::fresh_json};
 
-const ENDPOINTS: [(&str, &str); 35] = [
+const ENDPOINTS: [(&str, &str); 39] = [
     ("GET /status", "configuration, freezes, readiness, upstreams"),
     ("GET /config", "the document that runs"),
     ("PUT /config", "run another document; ?persist=true also replaces the file"),
@@ -51,6 +51,10 @@ const ENDPOINTS: [(&str, &str); 35] = [
     ("POST /rollouts/{name}/abort", "everything on the active arm, at once: {\"reason\"} or nothing"),
     ("POST /rollouts/{name}/switch", "exchange the arms in one step, and watch the new active one"),
     ("POST /rollouts/{name}/rollback", "exchange them back: {\"reason\"} or nothing"),
+    ("GET /shadows", "how the copies of each shadow fare, and its verdict"),
+    ("GET /shadows/{route}", "what the comparisons of a route's shadows found; ?to=NAME for one of them"),
+    ("GET /shadows/{route}/pairs", "the last pairs of answers that differ; ?to, limit"),
+    ("POST /shadows/{route}/reset", "forget what was found, for a version that has just been put there; ?to"),
     ("GET /audit", "the last changes and who asked for them; ?limit=N"),
     ("GET /metrics", "Prometheus metrics"),
     ("GET /livez", "200 while the process runs"),

@@ -22,6 +22,10 @@
 //! | `PUT /rollouts/{name}/weight` | put this percentage of keys on the candidate |
 //! | `POST /rollouts/{name}/promote`, `/switch`, `/rollback` | exchange the arms; exchange them back |
 //! | `POST /rollouts/{name}/abort` | everything on the active arm, at once |
+//! | `GET /shadows` | how the copies of each shadow fare, and its verdict |
+//! | `GET /shadows/{route}[?to=NAME]` | what the comparisons of a route's shadows found |
+//! | `GET /shadows/{route}/pairs[?to=NAME&limit=N]` | the last pairs of answers that differ, the newest first |
+//! | `POST /shadows/{route}/reset[?to=NAME]` | forget what was found, and begin anew |
 //! | `GET /audit[?limit=N]` | the last changes, who asked, how they ended |
 //! | `GET /metrics` | Prometheus, classic or `OpenMetrics` |
 //! | `GET /livez`, `GET /readyz` | for probes; never ask for a token |
@@ -57,6 +61,7 @@ use sluicegate_freeze::{Freezes, Scope};
 use sluicegate_idempotency::Fences;
 use sluicegate_intents::Intents;
 use sluicegate_rollout::Rollouts;
+use sluicegate_shadow::Shadows;
 use tokio::sync::Semaphore;
 
 mod actor;
@@ -73,6 +78,7 @@ mod problem;
 mod readiness;
 mod rollouts;
 mod server;
+mod shadows;
 mod status;
 mod token;
 mod verdict;
@@ -97,6 +103,8 @@ pub struct AdminParts {
     pub intents: Intents,
     /// The rollouts.
     pub rollouts: Rollouts,
+    /// The shadows.
+    pub shadows: Shadows,
     /// The configuration.
     pub config: Arc<dyn ConfigControl>,
     /// The registry behind `/metrics`.
@@ -124,6 +132,7 @@ pub(crate) struct Shared {
     fences: Fences,
     intents: Intents,
     rollouts: Rollouts,
+    shadows: Shadows,
     config: Arc<dyn ConfigControl>,
     registry: Arc<Mutex<Registry>>,
     readiness: Arc<Readiness>,
@@ -148,6 +157,7 @@ impl Admin {
             fences: parts.fences,
             intents: parts.intents,
             rollouts: parts.rollouts,
+            shadows: parts.shadows,
             config: parts.config,
             registry: parts.registry,
             readiness: parts.readiness,
@@ -185,6 +195,7 @@ impl Admin {
             .route("/intents/{id}/drop", post(intents::drop_intent))
             .route("/intents/{id}/settle", post(intents::settle))
             .merge(rollouts::routes())
+            .merge(shadows::routes())
             .route("/audit", get(audit_log))
             .route("/metrics", get(show_metrics))
             .route("/livez", get(livez))

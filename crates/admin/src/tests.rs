@@ -1,5 +1,5 @@
-//! The API over real sockets, with the real freezes, fences, intents and rollouts, over a
-//! store in memory, and a configuration that is made up.
+//! The API over real sockets, with the real freezes, fences, intents, rollouts and shadows, over
+//! a store in memory, and a configuration that is made up.
 
 use std::{
     net::{SocketAddr, TcpListener as StdListener},
@@ -20,6 +20,7 @@ use sluicegate_freeze::{Freezes, OpenOptions};
 use sluicegate_idempotency::{Fences, FencesOptions, FencesSettings};
 use sluicegate_intents::Intents;
 use sluicegate_rollout::Rollouts;
+use sluicegate_shadow::Shadows;
 use sluicegate_store::{
     Store,
     memory::Memory,
@@ -40,6 +41,7 @@ mod freezes;
 mod intents;
 mod keys;
 mod rollouts;
+mod shadows;
 mod showing;
 
 use rollouts::Arms;
@@ -131,6 +133,7 @@ struct Port {
     intents: Intents,
     rollouts: Rollouts,
     arms: Arc<Arms>,
+    shadows: Shadows,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -174,8 +177,8 @@ fn port_of(made: Made) -> Port {
         tokio::spawn(async move { match keeper.await {} }),
         tokio::spawn(async move { match judging.await {} }),
     ];
-    let Made { freezes, store, intents, rollouts, arms, config, readiness, token, .. } = made;
-    Port { address, freezes, store, intents, rollouts, arms, config, readiness, token, tasks }
+    let Made { freezes, store, intents, rollouts, arms, shadows, config, readiness, token, .. } = made;
+    Port { address, freezes, store, intents, rollouts, arms, shadows, config, readiness, token, tasks }
 }
 
 struct Made {
@@ -185,6 +188,7 @@ struct Made {
     intents: Intents,
     rollouts: Rollouts,
     arms: Arc<Arms>,
+    shadows: Shadows,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -217,6 +221,7 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
     let intents = sluicegate_intents::OpenOptions { store: store.clone(), clock, chance, accept_loss: true };
     let intents = Intents::open(intents, &mut registry);
     let (rollouts, arms) = rollouts::open(store.clone(), &mut registry);
+    let shadows = shadows::open(&mut registry);
     let config = Arc::new(MadeUp::default());
     let token = Arc::new(Token::new(None));
     let audit = Audit::new(Clock::system(), None, readiness.clone(), &mut registry);
@@ -225,6 +230,7 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
         fences,
         intents: intents.clone(),
         rollouts: rollouts.clone(),
+        shadows: shadows.clone(),
         config: config.clone(),
         registry: Arc::new(Mutex::new(registry)),
         readiness: readiness.clone(),
@@ -234,5 +240,5 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
         clock: Clock::system(),
         version: "0.0.0-test",
     });
-    Made { admin, freezes, store, intents, rollouts, arms, config, readiness, token }
+    Made { admin, freezes, store, intents, rollouts, arms, shadows, config, readiness, token }
 }

@@ -37,6 +37,12 @@ impl Budget {
         self.0.max.store(max, Ordering::Relaxed);
     }
 
+    /// The bytes that it has in all.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        self.0.max.load(Ordering::Relaxed)
+    }
+
     /// The bytes that are taken now.
     #[must_use]
     pub fn taken(&self) -> usize {

@@ -10,6 +10,7 @@
 //!   which a copy is kept under a cap so that it can be sent again, or one that waits for
 //!   `100 Continue`.
 //! - [`gather`]: reads a body that a guard must know whole, under a cap and one [`Budget`].
+//! - [`Teed`]: a body to which somebody listens as it passes.
 //! - [`LazyTimer`]: the timer all of them use.
 
 mod budget;
@@ -19,6 +20,7 @@ mod gathered;
 mod inbound;
 mod outbound;
 mod replay;
+mod tee;
 mod timer;
 
 pub use budget::{Budget, Held};
@@ -27,4 +29,5 @@ pub use gathered::{Gather, GatherError, Gathered, Gathering, Whole, gather};
 pub use inbound::{BodyLimits, Inbound, InboundError};
 pub use outbound::Outbound;
 pub use replay::Replay;
+pub use tee::{Tap, Teed};
 pub use timer::{IdleTimer, LazyTimer};

@@ -8,6 +8,7 @@ mod later;
 mod limits;
 mod rollouts;
 mod routes;
+mod shadows;
 mod upstreams;
 mod values;
 
@@ -60,6 +61,7 @@ pub(crate) fn check(document: &Document) -> Findings {
     upstreams::check(document, &mut found);
     routes::check(document, &mut found);
     rollouts::check(document, &mut found);
+    shadows::check(document, &mut found);
     freeze(document, &mut found);
     values::check(document, &mut found);
     limits::check(document, &mut found);

@@ -312,7 +312,7 @@ const ADDED: &[(&str, &str)] = &[
     ),
     (
         "rollouts: { \"r r\": { active: stable, candidate: stable, sticky: { client: false } } }",
-        "g.yaml:13:13: rollouts.r r: `r r` is not a name; use 1 to 64 letters, digits and _.-\ng.yaml:13:49: rollouts.r r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:75: rollouts.r r.sticky.client: can only be true; leave `sticky` out for none",
+        "g.yaml:13:13: rollouts.r r: `r r` is not a name; use 1 to 64 letters, digits and _.-\ng.yaml:13:49: rollouts.r r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:75: rollouts.r r.sticky.client: can only be true; leave the key out for none",
     ),
     (
         "rollouts: { r: { active: stable, candidate: stable, dry_run: [errors], sticky: { ip: true } } }",

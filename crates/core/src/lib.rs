@@ -3,13 +3,16 @@
 //! A guard knows nothing of its neighbours. What two of them must agree on stands here and
 //! nowhere else: what is known of a request ([`facts`]), what a route is set up to do
 //! ([`plan`]), how an attempt ended ([`outcome`]), whether a write may be sent again
-//! ([`repeat`]), which of two versions answers ([`arm`], [`pins`]), how the gateway says no ([`refusal`]), a value that is replaced while it is
-//! read ([`live`]), and where time and chance come from ([`clock`], [`chance`]).
+//! ([`repeat`]), which of two versions answers ([`arm`], [`pins`]), which requests belong together ([`key`]) and
+//! which of them are a share of all ([`share`]), how the gateway says no ([`refusal`]), a value
+//! that is replaced while it is read ([`live`]), and where time and chance come from ([`clock`],
+//! [`chance`]).
 
 pub mod arm;
 pub mod chance;
 pub mod clock;
 pub mod facts;
+pub mod key;
 pub mod live;
 pub mod outcome;
 mod outlive;
@@ -18,6 +21,7 @@ pub mod plan;
 pub mod refusal;
 pub mod repeat;
 pub mod respond;
+pub mod share;
 mod text_form;
 pub mod units;
 
@@ -25,6 +29,7 @@ pub use arm::{Arm, Role, Slot};
 pub use chance::Chance;
 pub use clock::Clock;
 pub use facts::{Access, Classified, Facts, Lane, Tenant};
+pub use key::{CookieName, KeyInput, KeySource};
 pub use live::Live;
 pub use outcome::{Attempt, Outcome};
 pub use pins::Pins;
@@ -32,6 +37,7 @@ pub use plan::{Deferral, Leads, RoutePlan};
 pub use refusal::{Code, Refusal};
 pub use repeat::Repeat;
 pub use respond::RespondLayer;
+pub use share::Share;
 
 /// An error of a type that the caller does not need to know.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -2,10 +2,10 @@
 //!
 //! # By weight
 //!
-//! A key is hashed to a *point* of the 64-bit circle ([`point`]: XXH3, Collet, seeded by the
-//! rollout's salt), and is on the candidate if its point lies below the candidate's share of the
-//! circle. So the same key is on the same arm on every gateway and after every restart, and
-//! raising the weight moves keys one way only. Neither the epoch nor the candidate's name goes
+//! A key is hashed to a *point* of the 64-bit circle, seeded by the rollout's salt, and is on the
+//! candidate if its point lies in the candidate's [share](sluicegate_core::share) of the circle.
+//! So the same key is on the same arm on every gateway and after every restart, and raising the
+//! weight moves keys one way only. Neither the epoch nor the candidate's name goes
 //! into the point: whoever wants another order of keys writes another salt.
 //!
 //! A multiplication of the hash, or a ring with many nodes, would do no more for two arms.
@@ -23,48 +23,10 @@
 //! Where the arm that would be taken is none of those whose pins match, the request is refused.
 //! A sample is a request that may be counted when the arms are compared: its key alone decided.
 
+pub use sluicegate_core::share::{Share, point, seed};
 use sluicegate_core::{Arm, Role, Slot};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::view::Now;
-
-/// Where a key lies on the circle, for this seed.
-#[must_use]
-pub fn point(key: &[u8], seed: u64) -> u64 {
-    xxh3_64_with_seed(key, seed)
-}
-
-/// The seed that a salt stands for.
-#[must_use]
-pub fn seed(salt: &str) -> u64 {
-    xxh3_64_with_seed(salt.as_bytes(), 0)
-}
-
-/// The candidate's part of the circle: the points below this one, which is 2^64 for all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Share(u128);
-
-impl Share {
-    const ALL: u128 = 1 << 64;
-
-    /// So many percent of the circle; more than 100 is all of it.
-    #[must_use]
-    pub fn percent(weight: u8) -> Self {
-        Self(u128::from(weight.min(100)) * Self::ALL / 100)
-    }
-
-    /// Whether the point lies in it.
-    #[must_use]
-    pub fn holds(self, point: u64) -> bool {
-        u128::from(point) < self.0
-    }
-
-    /// Whether it holds every point or none: then nobody needs a key.
-    #[must_use]
-    pub fn is_settled(self) -> bool {
-        self.0 == 0 || self.0 == Self::ALL
-    }
-}
 
 /// How an arm was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

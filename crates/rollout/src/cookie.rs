@@ -12,8 +12,9 @@ use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 use sha2::Sha256;
+use sluicegate_core::CookieName;
 
 const KEY: usize = 8;
 const EPOCH: usize = 4;
@@ -28,41 +29,6 @@ const MAX_AGE: u32 = 604_800;
 /// A browser sends one, or a few where pages under several paths or hosts have set it; each one
 /// that is looked at costs a digest.
 const MOST_LOOKED_AT: usize = 3;
-
-/// The name of a cookie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieName(Box<str>);
-
-impl CookieName {
-    /// A name that a cookie may have (RFC 6265 section 4.1.1: a token), up to 64 characters.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it.
-    pub fn new(name: &str) -> Result<Self, &'static str> {
-        let token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(token) {
-            return Err("a cookie's name is 1 to 64 letters, digits, or any of !#$%&'*+-.^_`|~");
-        }
-        Ok(Self(name.into()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The values that a request brings under this name.
-    fn values<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a [u8]> {
-        let lines = headers.get_all(header::COOKIE).into_iter();
-        let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-        pairs.filter_map(|pair| {
-            let value = pair.trim_ascii().strip_prefix(self.0.as_bytes())?;
-            value.strip_prefix(b"=")
-        })
-    }
-}
 
 /// Signs and reads the cookies of one rollout in one epoch.
 #[derive(Clone)]

@@ -49,6 +49,23 @@ pub trait Checks: Send + Sync {
     /// Whether each of these upstreams has an endpoint to serve from and is what it is pinned
     /// to, as of now. If not, what is not: for operators, and for the history.
     fn arms_ready(&self, upstreams: Vec<Box<str>>) -> Checked<'_>;
+
+    /// What else a run of this rollout must wait for before its next step, beside its own numbers.
+    fn gate(&self, rollout: &str) -> Gate {
+        let _ = rollout;
+        Gate::Open
+    }
+}
+
+/// What is said of a step that has passed by its own numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// It may be taken.
+    Open,
+    /// Not yet, for this reason; it is asked again.
+    Waits(String),
+    /// It must not be taken, for these reasons; a person has to look.
+    Shut(Vec<String>),
 }
 
 /// The answer to a check, once it is there.

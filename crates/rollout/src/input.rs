@@ -9,27 +9,9 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicegate_core::units::Span;
-
-use crate::sticky::StickySource;
+use sluicegate_core::{KeyInput, KeySource, units::Span};
 
 mod check;
-
-/// What makes requests belong together.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyInput {
-    /// The value of this request header.
-    Header(String),
-    /// The value of this cookie, which the gateway sets where it is missing.
-    Cookie(String),
-    /// The tenant.
-    Tenant(bool),
-    /// Not available yet. This claim of a verified JWT.
-    Claim(String),
-    /// The client's address.
-    Client(bool),
-}
 
 /// A pair of upstreams between which traffic is shifted.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -64,6 +46,9 @@ pub struct RolloutInput {
     /// Gates that only tell what they find and neither hold nor end a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dry_run: Vec<GateInput>,
+    /// Shadows whose comparisons must say `same` before a run takes its next step or is promoted by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<ShadowGateInput>,
     /// What follows a switch.
     #[serde(default)]
     pub switch: SwitchInput,
@@ -138,6 +123,25 @@ pub enum GateInput {
     AbortLatencyP99Ratio,
 }
 
+/// A shadow that a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowGateInput {
+    /// The route whose requests are copied.
+    pub route: String,
+    /// The upstream that gets the copies; without it the rollout's candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+impl ShadowGateInput {
+    /// The upstream that gets the copies.
+    #[must_use]
+    pub fn to<'a>(&'a self, rollout: &'a RolloutInput) -> &'a str {
+        self.to.as_deref().unwrap_or(&rollout.candidate)
+    }
+}
+
 /// What follows a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -164,7 +168,7 @@ pub struct RolloutSettings {
     /// What the keys are hashed with, where it is not the rollout's name.
     pub salt: Option<Box<str>>,
     /// What keeps a caller on its arm.
-    pub sticky: StickySource,
+    pub sticky: KeySource,
     /// The weights of a run; rising, the last is 100.
     pub steps: Box<[u8]>,
     /// The shortest time a step is looked at.

@@ -49,7 +49,7 @@ pub use future::ResponseFuture;
 /// use axum::{Extension, Router, routing::get};
 /// use sluicegate_core::{Chance, Facts, Refusal, RespondLayer, Role, Slot};
 /// use sluicegate_rollout::{
-///     JudgeLayer, RolloutLayer, RolloutPlan, Shared, Sticky, StickySource, Traffic, View, Writes,
+///     JudgeLayer, RolloutLayer, RolloutPlan, Shared, Sticky, KeySource, Traffic, View, Writes,
 /// };
 /// use tower::{ServiceBuilder, util::MapErrLayer};
 ///
@@ -74,7 +74,7 @@ pub use future::ResponseFuture;
 /// let shared = Shared::new("ranking", view.clone(), 1, &traffic);
 /// let plan = RolloutPlan {
 ///     shared: shared.clone(),
-///     sticky: Sticky::new(StickySource::Header("x-user-id".parse()?), "ranking"),
+///     sticky: Sticky::new(KeySource::Header("x-user-id".parse()?), "ranking"),
 ///     arm_pins: Default::default(),
 ///     writes: Writes::Active,
 ///     allow_header: false,

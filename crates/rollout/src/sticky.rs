@@ -14,33 +14,18 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use sluicegate_core::{Chance, Tenant};
+use http::{HeaderMap, HeaderValue};
+use sluicegate_core::{Chance, KeySource, Tenant};
 
 use crate::{
     choice::{point, seed},
-    cookie::{CookieName, Signer},
+    cookie::Signer,
 };
-
-/// Where the key of a request comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StickySource {
-    /// Nowhere: each request is drawn by itself.
-    PerRequest,
-    /// A header that the client, or something in front of the gateway, sets.
-    Header(HeaderName),
-    /// A cookie that the gateway sets.
-    Cookie(CookieName),
-    /// The tenant.
-    Tenant,
-    /// The client's address.
-    Client,
-}
 
 /// The source of keys, and the seed that their points are taken with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sticky {
-    source: StickySource,
+    source: KeySource,
     seed: u64,
 }
 
@@ -57,7 +42,7 @@ pub(crate) struct Known<'a> {
 impl Sticky {
     /// Keys from this source. The salt is the rollout's own, or its name.
     #[must_use]
-    pub fn new(source: StickySource, salt: &str) -> Arc<Self> {
+    pub fn new(source: KeySource, salt: &str) -> Arc<Self> {
         Arc::new(Self { source, seed: seed(salt) })
     }
 
@@ -68,31 +53,16 @@ impl Sticky {
         signer: &Signer,
         chance: &Chance,
     ) -> (u64, Option<HeaderValue>) {
-        let by_key = |key: &[u8]| (point(key, self.seed), None);
-        let by_lot = || (chance.bits(), None);
-        match &self.source {
-            StickySource::PerRequest => by_lot(),
-            StickySource::Header(name) => match known.headers.get(name) {
-                Some(value) if !value.is_empty() => by_key(value.as_bytes()),
-                _ => by_lot(),
-            },
-            StickySource::Cookie(name) => {
-                if let Some(key) = signer.find(name, known.headers) {
-                    return by_key(&key);
-                }
-                let key = chance.bits().to_be_bytes();
-                (point(&key, self.seed), signer.set_cookie(name, key, known.secure))
-            }
-            StickySource::Tenant => match known.tenant {
-                Some(tenant) => by_key(tenant.as_str().as_bytes()),
-                None => by_lot(),
-            },
-            StickySource::Client => match known.client.map(|address| address.to_canonical()) {
-                Some(IpAddr::V4(address)) => by_key(&address.octets()),
-                Some(IpAddr::V6(address)) => by_key(&address.octets()),
-                None => by_lot(),
-            },
+        let KeySource::Cookie(name) = &self.source else {
+            let Known { headers, tenant, client, .. } = known;
+            let found = self.source.find(headers, tenant, client, |key| point(key, self.seed));
+            return (found.unwrap_or_else(|| chance.bits()), None);
+        };
+        if let Some(key) = signer.find(name, known.headers) {
+            return (point(&key, self.seed), None);
         }
+        let key = chance.bits().to_be_bytes();
+        (point(&key, self.seed), signer.set_cookie(name, key, known.secure))
     }
 }
 

@@ -7,7 +7,7 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use sluicegate_core::{Access, Chance, Classified, Facts, Lane, Pins, RoutePlan, Slot, Tenant};
 use tokio::time::Instant;
 
-use crate::{RolloutPlan, Shared, Sticky, StickySource, Traffic, View, Writes};
+use crate::{KeySource, RolloutPlan, Shared, Sticky, Traffic, View, Writes};
 
 /// Open, with the first upstream active.
 pub(crate) fn view(weight: u8) -> View {
@@ -32,7 +32,7 @@ impl Rig {
     }
 
     /// A plan without pins, whose writes stay and whose header does not count.
-    pub(crate) fn plan(&self, source: StickySource) -> RolloutPlan {
+    pub(crate) fn plan(&self, source: KeySource) -> RolloutPlan {
         RolloutPlan {
             shared: self.shared.clone(),
             sticky: Sticky::new(source, "retriever"),
@@ -44,7 +44,7 @@ impl Rig {
 
     /// By the header `x-user-id`.
     pub(crate) fn by_user(&self) -> RolloutPlan {
-        self.plan(StickySource::Header("x-user-id".parse().unwrap()))
+        self.plan(KeySource::Header("x-user-id".parse().unwrap()))
     }
 
     /// The value of a series, by its name and labels as they are written.

@@ -286,6 +286,7 @@ impl Control {
         let keeping = &mut built.snapshot.keeping;
         parts.homes.intents.apply(keeping.settings.clone(), std::mem::take(&mut keeping.routes));
         parts.homes.admission.apply(&built.snapshot.admissions);
+        parts.homes.shadows.apply(&built.snapshot.shadows);
         let rollouts = std::mem::take(&mut built.snapshot.rollouts);
         parts.snapshot.store(Arc::new(built.snapshot));
         parts.homes.rollouts.apply(rollouts);

@@ -11,8 +11,9 @@
 //! 7. rollout: checks pins, chooses the arm
 //! 8. admission: token buckets and budgets, the queue, permits
 //! 9. fence: begins the key on record, now that the request will really go out
-//! 10. judge: notes for the rollout how the chosen arm did
-//! 11. upstream: retries, breakers, the pooled connection
+//! 10. shadow: copies what goes out, and listens to what comes back
+//! 11. judge: notes for the rollout how the chosen arm did
+//! 12. upstream: retries, breakers, the pooled connection
 //!
 //! One such stack is built per worker, on the worker, and never again: what changes is the
 //! snapshot it reads. What extensions a request carries, beside [`sluicegate_core::Facts`]:
@@ -37,7 +38,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use sluicegate_admin::{Admin, AdminParts, Audit, Readiness, Token};
 use sluicegate_admission::{Admission, AdmissionLayer, AdmissionOptions, Admit};
-use sluicegate_body::{Gathered, Inbound};
+use sluicegate_body::{Gathered, Inbound, Teed};
 use sluicegate_classify::{Classify, ClassifyLayer, PeekedBody};
 use sluicegate_config::{
     Loaded, Rejected,
@@ -49,6 +50,7 @@ use sluicegate_idempotency::{Fence, FenceLayer, Fences, FencesOptions, FencesSet
 use sluicegate_intents::{Intents, IntentsLayer, IntentsQueue};
 use sluicegate_rollout::{JudgeLayer, Judged, Rollout, RolloutLayer, Rollouts, Traffic};
 use sluicegate_server::{Closed, ConnSettings, Inherited, Server, ServerOptions};
+use sluicegate_shadow::{CopyTap, Shadow, ShadowLayer, Shadows, ShadowsOptions};
 use sluicegate_store::{
     Health, Store,
     embedded::{Embedded, EmbeddedOptions, Sync},
@@ -68,7 +70,7 @@ use crate::{
     metrics::RequestMetrics,
     own::Own,
     rollouts::{ByUpstreams, RolloutSection, name_of_gateway, tell_troubles},
-    sections::{AdmissionSection, Endpoints, Listeners},
+    sections::{AdmissionSection, Endpoints, Listeners, ShadowSection},
     snapshot::{Homes, Snapshot},
     store_sections::{FencesSection, IntentsSection, StoreSection},
 };
@@ -76,7 +78,8 @@ use crate::{
 /// The body as the upstream layer gets it.
 type Body = Gathered<PeekedBody<Inbound<Incoming>>>;
 /// The stack from the freeze on: where the backfill's requests come in.
-type Below = Freeze<IntentsQueue<Rollout<Admit<Fence<Judged<Proxy<Body>>, LocalExec>>>>>;
+type Below =
+    Freeze<IntentsQueue<Rollout<Admit<Fence<Shadow<Judged<Proxy<Teed<Body, CopyTap>>>>, LocalExec>>>>>;
 /// The stack below the ingress.
 pub type Stack = Own<Classify<Replay<Below>, Arc<ArcSwap<Snapshot>>>>;
 
@@ -118,6 +121,7 @@ pub struct Gateway {
     audit: Audit,
     fences: Fences,
     intents: Intents,
+    shadows: Shadows,
     file: Option<PathBuf>,
 }
 
@@ -150,10 +154,10 @@ impl Gateway {
         let homes = open_homes(&store, &clock, (&side, workers), checks.clone(), &mut metrics);
         let (fences, intents, admission) =
             (homes.fences.clone(), homes.intents.clone(), homes.admission.clone());
-        let rollouts = homes.rollouts.clone();
+        let (rollouts, shadows) = (homes.rollouts.clone(), homes.shadows.clone());
         let empty = Snapshot::empty(&homes.upstreams);
         let snapshot = Arc::new(ArcSwap::from_pointee(empty));
-        checks.set(snapshot.clone());
+        checks.set(snapshot.clone(), homes.shadows.clone());
         let readiness = Arc::new(Readiness::default());
         let audit = Audit::new(clock.clone(), None, readiness.clone(), &mut metrics);
         let config_metrics = ConfigMetrics::register(&mut metrics);
@@ -190,6 +194,7 @@ impl Gateway {
             fences: fences.clone(),
             intents: intents.clone(),
             rollouts: rollouts.clone(),
+            shadows: shadows.clone(),
             config: Arc::new(Shared(control.clone())),
             registry,
             readiness: readiness.clone(),
@@ -198,6 +203,7 @@ impl Gateway {
                 Arc::new(Endpoints(snapshot.clone())),
                 Arc::new(AdmissionSection(admission.clone())),
                 Arc::new(RolloutSection(rollouts.clone())),
+                Arc::new(ShadowSection(shadows.clone())),
                 Arc::new(StoreSection(store.clone())),
                 Arc::new(FencesSection(fences.clone())),
                 Arc::new(IntentsSection(intents.clone())),
@@ -217,7 +223,7 @@ impl Gateway {
         side.spawn(intents.run(ByFreezes { freezes, snapshot }, ByWorkers(workers_of_intents)));
         side.spawn(tell_health(store, readiness.clone()));
         readiness.set_serving();
-        Ok(Self { control, server, readiness, side, audit, fences, intents, file })
+        Ok(Self { control, server, readiness, side, audit, fences, intents, shadows, file })
     }
 
     /// Takes the file again whenever it changes, until the gateway is stopped.
@@ -227,8 +233,9 @@ impl Gateway {
         }
     }
 
-    /// Reads the file again, as SIGHUP asks. Blocking.
+    /// Reads the file again and opens the logs of the shadows anew, as SIGHUP asks. Blocking.
     pub fn reload(&self) {
+        self.shadows.reopen_logs();
         let Some(file) = &self.file else { return };
         let result = self.control.reload(true);
         self.audit.record_blocking(&control::entry(&result, file, "signal"));
@@ -335,12 +342,13 @@ fn open_homes(
         store: store.clone(),
         clock: clock.clone(),
         gateway: name_of_gateway(&chance),
-        chance,
+        chance: chance.clone(),
         checks,
         traffic: Traffic::register(metrics),
         shards: workers,
     };
     let fences = Fences::open(fences, metrics);
+    let shadows = ShadowsOptions { bodies: fences.budget().clone(), clock: clock.clone(), chance };
     let admission = AdmissionOptions { bodies: fences.budget().clone(), chance: Chance::from_system() };
     Homes {
         upstreams: Arc::new(Upstreams::new(UpstreamMetrics::register(metrics), side.clone())),
@@ -348,6 +356,7 @@ fn open_homes(
         admission: Admission::open(admission, metrics),
         intents: Intents::open(intents, metrics),
         rollouts: Rollouts::open(rollouts, metrics),
+        shadows: Shadows::open(shadows, metrics),
         metrics: RequestMetrics::register(metrics),
     }
 }
@@ -376,7 +385,8 @@ fn ingress(
 ) -> Ingress<Stack> {
     let proxy = Proxy::new(Chance::from_system());
     let judged = JudgeLayer::new().layer(proxy);
-    let fence = FenceLayer::new(homes.fences.clone(), LocalExec).layer(judged);
+    let shadow = ShadowLayer::new(homes.shadows.clone(), Chance::from_system()).layer(judged);
+    let fence = FenceLayer::new(homes.fences.clone(), LocalExec).layer(shadow);
     let admit = AdmissionLayer::new(homes.admission.clone()).layer(fence);
     let rollout = RolloutLayer::new(homes.rollouts.traffic().clone(), Chance::from_system()).layer(admit);
     let queue = IntentsLayer::new(homes.intents.clone(), homes.fences.budget().clone()).layer(rollout);

@@ -6,26 +6,27 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use sluicegate_admin::{Readiness, StatusSection};
 use sluicegate_core::Chance;
-use sluicegate_rollout::{Checked, Checks, Rollouts};
+use sluicegate_rollout::{Checked, Checks, Gate, Rollouts};
+use sluicegate_shadow::{Shadows, Verdict};
 
 use crate::{sections::Shown, snapshot::Snapshot};
 
 /// Tells whether upstreams are ready to take over: some endpoint of each can be used, and what
 /// it serves is what is pinned.
 #[derive(Default)]
-pub(crate) struct ByUpstreams(OnceLock<Arc<ArcSwap<Snapshot>>>);
+pub(crate) struct ByUpstreams(OnceLock<(Arc<ArcSwap<Snapshot>>, Shadows)>);
 
 impl ByUpstreams {
-    /// Where the upstreams are looked up, once there is a snapshot.
-    pub(crate) fn set(&self, snapshot: Arc<ArcSwap<Snapshot>>) {
-        drop(self.0.set(snapshot));
+    /// Where the upstreams are looked up, once there is a snapshot, and who compares.
+    pub(crate) fn set(&self, snapshot: Arc<ArcSwap<Snapshot>>, shadows: Shadows) {
+        drop(self.0.set((snapshot, shadows)));
     }
 }
 
 impl Checks for ByUpstreams {
     fn arms_ready(&self, upstreams: Vec<Box<str>>) -> Checked<'_> {
         Box::pin(async move {
-            let Some(snapshot) = self.0.get().map(|snapshot| snapshot.load_full()) else {
+            let Some(snapshot) = self.0.get().map(|(snapshot, _)| snapshot.load_full()) else {
                 return Err(vec!["the gateway is starting; ask again".to_owned()]);
             };
             let mut found = Vec::new();
@@ -40,6 +41,29 @@ impl Checks for ByUpstreams {
             }
             if found.is_empty() { Ok(()) } else { Err(found) }
         })
+    }
+
+    fn gate(&self, rollout: &str) -> Gate {
+        let Some((snapshot, shadows)) = self.0.get() else {
+            return Gate::Waits("the gateway is starting".to_owned());
+        };
+        let snapshot = snapshot.load();
+        let (mut shut, mut waits) = (Vec::new(), Vec::new());
+        for (route, to) in snapshot.gates.get(rollout).into_iter().flatten() {
+            let name = format!("the shadow of {route} to {to}");
+            match shadows.verdict(route, to) {
+                Some(Verdict::Same) => {}
+                Some(Verdict::Different) => shut.push(format!("{name} answers differently")),
+                Some(Verdict::Undecided) => waits.push(format!("{name} is undecided")),
+                Some(Verdict::InsufficientData) => waits.push(format!("{name} has too few pairs")),
+                None => waits.push(format!("{name} is not there yet")),
+            }
+        }
+        match (shut.is_empty(), waits.is_empty()) {
+            (false, _) => Gate::Shut(shut),
+            (true, false) => Gate::Waits(waits.join("; ")),
+            (true, true) => Gate::Open,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sluicegate_admin::StatusSection;
 use sluicegate_admission::Admission;
 use sluicegate_server::Server;
+use sluicegate_shadow::Shadows;
 use sluicegate_upstream::PinFinding;
 
 use crate::snapshot::Snapshot;
@@ -41,6 +42,19 @@ pub(crate) struct AdmissionSection(pub(crate) Admission);
 impl StatusSection for AdmissionSection {
     fn name(&self) -> &'static str {
         "admission"
+    }
+
+    fn status(&self) -> Shown<'_> {
+        Box::pin(ready(json!(self.0.status())))
+    }
+}
+
+/// Each shadow: its copies, and what the comparisons say.
+pub(crate) struct ShadowSection(pub(crate) Shadows);
+
+impl StatusSection for ShadowSection {
+    fn name(&self) -> &'static str {
+        "shadows"
     }
 
     fn status(&self) -> Shown<'_> {

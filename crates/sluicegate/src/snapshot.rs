@@ -4,7 +4,7 @@
 //! plans, and what the ingress needs before a route is known. A reload builds a whole new
 //! one and swaps it in; requests that are under way keep the plan they were given.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use sluicegate_admission::{Admission, AdmissionPlan, SharedBuckets};
@@ -20,15 +20,16 @@ use sluicegate_core::{Deferral, Refusal, RoutePlan, Tenant};
 use sluicegate_idempotency::{Fences, UpstreamPromises};
 use sluicegate_intents::{Intents, IntentsSettings, RouteRules};
 use sluicegate_rollout::{Declared, Pinned, Rollouts};
+use sluicegate_shadow::{ShadowPlan, Shadowing, Shadows};
 use sluicegate_upstream::{
-    Prepared, Retries, RouteTimeouts, UpstreamPlan, UpstreamSettings, Upstreams, forward::TrustedPeers,
-    input::UpstreamInput,
+    Prepared, Retries, RouteTimeouts, UpstreamPlan, Upstreams, forward::TrustedPeers, input::UpstreamInput,
 };
 
 use crate::{access_log::AccessLog, metrics::RequestMetrics};
 
 mod leads;
 mod rollouts;
+mod shadows;
 
 use leads::{Lead, Leads};
 use rollouts::Checked;
@@ -46,7 +47,14 @@ pub struct Snapshot {
     pub(crate) admissions: Vec<AdmissionPlan>,
     /// The rollouts, which are told when the snapshot is taken.
     pub(crate) rollouts: Vec<Declared>,
+    /// What rollouts wait for.
+    pub(crate) gates: Gates,
+    /// Where requests are copied to: it holds when the snapshot is taken.
+    pub(crate) shadows: Vec<Arc<Shadowing>>,
 }
+
+/// Of each rollout the shadows that it waits for: their routes, and where they go.
+pub(crate) type Gates = HashMap<Box<str>, Vec<(Box<str>, Box<str>)>>;
 
 /// The homes that route plans hold parts of. They outlive every snapshot.
 #[derive(Clone, Debug)]
@@ -61,6 +69,8 @@ pub struct Homes {
     pub admission: Admission,
     /// The state of rollouts.
     pub rollouts: Rollouts,
+    /// What outlives a reload of shadows.
+    pub shadows: Shadows,
     /// What is counted of requests.
     pub metrics: RequestMetrics,
 }
@@ -90,6 +100,8 @@ impl Snapshot {
             keeping: Keeping::default(),
             admissions: Vec::new(),
             rollouts: Vec::new(),
+            gates: HashMap::new(),
+            shadows: Vec::new(),
         }
     }
 
@@ -109,6 +121,7 @@ impl Snapshot {
         let snapshot = Self::build(loaded, homes, None)?;
         homes.admission.apply(&snapshot.admissions);
         homes.rollouts.apply(snapshot.rollouts.clone());
+        homes.shadows.apply(&snapshot.shadows);
         Ok(snapshot)
     }
 
@@ -120,7 +133,8 @@ impl Snapshot {
         access_log: Option<Arc<AccessLog>>,
     ) -> Result<Self, Rejected> {
         let document = &*loaded.document;
-        let prepared = homes.upstreams.prepare(upstream_settings(loaded)?);
+        let settings = shadows::upstream_settings(loaded).map_err(|problems| Rejected { problems })?;
+        let prepared = homes.upstreams.prepare(settings);
         let mut problems = Vec::new();
         let mut header = |path: &str, name: Option<&str>| {
             header_name(loaded, path, name).map_err(|problem| problems.push(problem)).ok().flatten()
@@ -133,6 +147,7 @@ impl Snapshot {
         let rollouts = rollouts::check(loaded, &prepared).map_err(|problems| Rejected { problems })?;
         let mut keeping = Keeping { settings: intents(loaded, tenant.as_ref())?, routes: Vec::new() };
         let mut making = Making {
+            loaded,
             document,
             homes,
             upstreams: &prepared,
@@ -142,10 +157,13 @@ impl Snapshot {
             retries,
         };
         let (mut routes, mut by_name, mut admissions) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut shadows = Vec::new();
         for (at, route) in document.routes.iter().enumerate() {
             match making.route(at) {
                 Ok(entry) => {
                     admissions.extend(entry.1.plan.part::<AdmissionPlan>().cloned());
+                    shadows
+                        .extend(entry.1.plan.part::<ShadowPlan>().iter().flat_map(|it| it.0.iter().cloned()));
                     by_name.insert(route.name.as_str().into(), entry.1.clone());
                     routes.push(entry);
                 }
@@ -167,6 +185,8 @@ impl Snapshot {
             keeping,
             admissions,
             rollouts: rollouts.into_iter().map(|rollout| rollout.declared).collect(),
+            gates: rollouts::gates(document),
+            shadows,
         })
     }
 }
@@ -182,22 +202,6 @@ fn intents(loaded: &Loaded, tenant: Option<&HeaderName>) -> Result<Arc<IntentsSe
         Some(header) => settings.keeping(header.clone()),
         None => settings,
     }))
-}
-
-fn upstream_settings(loaded: &Loaded) -> Result<Vec<UpstreamSettings>, Rejected> {
-    let resolve = |path: &Path| loaded.source.resolve(path);
-    let (mut settings, mut problems) = (Vec::new(), Vec::new());
-    for (name, input) in &loaded.document.upstreams {
-        match UpstreamSettings::check(name, input, &resolve) {
-            Ok(checked) => settings.push(checked),
-            Err(errors) => {
-                problems.extend(errors.into_iter().map(|error| {
-                    problem_at(loaded, &format!("upstreams.{name}.{}", error.path), error.message)
-                }));
-            }
-        }
-    }
-    if problems.is_empty() { Ok(settings) } else { Err(Rejected { problems }) }
 }
 
 /// Findings by their paths, with their places in the text.
@@ -234,6 +238,7 @@ type Faults = Vec<(String, String)>;
 
 /// What all routes of a document are made from.
 struct Making<'a> {
+    loaded: &'a Loaded,
     document: &'a Document,
     homes: &'a Homes,
     upstreams: &'a Prepared,
@@ -278,6 +283,14 @@ impl Making<'_> {
             .map_err(|error| wrong("limits", format!("with the classes of tenants: {error}")))?;
         let plan = match admission {
             Some(admission) => plan.with(admission),
+            None => plan,
+        };
+        let shadows = shadows::part(homes, self.loaded, self.upstreams, input, &leads).map_err(|faults| {
+            let at = |(key, message): (String, String)| (format!("routes[{at}].{key}"), message);
+            faults.into_iter().map(at).collect::<Faults>()
+        })?;
+        let plan = match shadows {
+            Some(shadows) => plan.with(shadows),
             None => plan,
         };
         let rpc = match input.refusal {

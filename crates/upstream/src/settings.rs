@@ -77,10 +77,51 @@ impl UpstreamSettings {
         input: &UpstreamInput,
         resolve: &dyn Fn(&Path) -> PathBuf,
     ) -> Result<Self, Vec<SettingsError>> {
+        Self::check_with(name, input, resolve, &found_now)
+    }
+
+    /// The same for an upstream that gets only copies of what goes elsewhere: a name that does not
+    /// resolve is tried again later, and until then nobody is reached there.
+    ///
+    /// Blocking: it reads files and asks the resolver.
+    pub fn check_for_copies(
+        name: &str,
+        input: &UpstreamInput,
+        resolve: &dyn Fn(&Path) -> PathBuf,
+    ) -> Result<Self, Vec<SettingsError>> {
+        let found_later = |host: &str, port: u16| {
+            Ok(lookup(host, port).unwrap_or_else(|error| {
+                tracing::warn!(upstream = name, host, %error, "the name does not resolve now; copies wait for it");
+                Vec::new()
+            }))
+        };
+        Self::check_with(name, input, resolve, &found_later)
+    }
+
+    /// The same upstream under another name, for copies of requests: with connections, breakers
+    /// and counts of its own, without pins, and without probes where somebody else probes it.
+    #[must_use]
+    pub fn for_copies(mut self, name: &str, probed_elsewhere: bool) -> Self {
+        self.name = name.into();
+        self.pins = Arc::default();
+        self.manifest = None;
+        self.refuse = false;
+        if probed_elsewhere {
+            self.health = None;
+        }
+        self
+    }
+
+    fn check_with(
+        name: &str,
+        input: &UpstreamInput,
+        resolve: &dyn Fn(&Path) -> PathBuf,
+        find: &Find<'_>,
+    ) -> Result<Self, Vec<SettingsError>> {
         let mut endpoints = Vec::new();
         let mut errors = Vec::new();
         for (at, text) in input.endpoints.iter().enumerate() {
-            match endpoint(text, input, resolve) {
+            match endpoint(text, input, resolve, find) {
                 Ok(endpoint) => endpoints.push(endpoint),
                 Err(mut error) => {
                     if error.path.is_empty() {
@@ -200,10 +241,20 @@ const fn breaker(input: &BreakerInput) -> Rule {
     Rule { consecutive, ratio, minimum, base: base.0, max: max.0, probes }
 }
 
+/// How the addresses of a host are found; or what is wrong with it.
+type Find<'a> = dyn Fn(&str, u16) -> Result<Vec<SocketAddr>, String> + 'a;
+
+fn found_now(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    lookup(host, port).map_err(|error| {
+        format!("does not resolve: {error}; check the name, or start the service that provides it first")
+    })
+}
+
 fn endpoint(
     text: &str,
     input: &UpstreamInput,
     resolve: &dyn Fn(&Path) -> PathBuf,
+    find: &Find<'_>,
 ) -> Result<EndpointSettings, SettingsError> {
     let wrong = |what: &str| SettingsError::at("", format!("`{text}` {what}"));
     let uri: Uri =
@@ -216,11 +267,7 @@ fn endpoint(
     let authority = uri.authority().cloned().ok_or_else(|| wrong("names no host"))?;
     let host = authority.host().to_owned();
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let addresses = lookup(&host, port).map_err(|error| {
-        wrong(&format!(
-            "does not resolve: {error}; check the name, or start the service that provides it first"
-        ))
-    })?;
+    let addresses = find(&host, port).map_err(|message| wrong(&message))?;
     let tls = secure.then(|| tls::client(&host, input.tls.as_ref(), input.protocol, resolve)).transpose()?;
     let host_header =
         HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("has a host that cannot be sent"))?;

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sluicegate_rollout::{Command, RolloutStatus};
 
 use super::problem;
@@ -69,7 +69,7 @@ pub(crate) async fn order(
     let body = body::read(request, LARGEST_ORDER).await?;
     let (command, asked) = match &order.makes {
         Makes::Bare(command) => {
-            nothing(&body)?;
+            body::nothing(&body)?;
             (command.clone(), json!({}))
         }
         Makes::Reasoned(make) => {
@@ -135,16 +135,6 @@ fn told(status: &RolloutStatus, asked: Value) -> Value {
     told
 }
 
-/// A command that needs no words takes none: a reason sent to `promote` was meant for another.
-fn nothing(body: &[u8]) -> Result<(), Problem> {
-    let empty = body.trim_ascii().is_empty()
-        || body::object::<Map<String, Value>>(body).is_ok_and(|body| body.is_empty());
-    if empty {
-        return Ok(());
-    }
-    Err(Problem::bad_request("this takes no body, or {}, and nothing was changed"))
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Reason {
@@ -182,7 +172,7 @@ fn percent(body: &[u8]) -> Result<u8, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::{nothing, percent, reason};
+    use super::{percent, reason};
 
     #[test]
     fn a_weight_is_a_whole_percentage() {
@@ -224,16 +214,6 @@ mod tests {
                 problem.detail().contains("; send {\"reason\": \"...\"} or nothing"),
                 "{body}: {problem:?}"
             );
-        }
-    }
-
-    #[test]
-    fn what_takes_no_words_is_not_done_with_them() {
-        for body in ["", " \n", "{}", " { }"] {
-            nothing(body.as_bytes()).unwrap();
-        }
-        for body in [r#"{"reason": "x"}"#, "[]", "null", "{"] {
-            assert!(nothing(body.as_bytes()).unwrap_err().detail().contains("nothing was changed"), "{body}");
         }
     }
 }

@@ -21,7 +21,6 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
     }
     for (at, route) in document.routes.iter().enumerate() {
         let path = |key| format!("routes[{at}].{key}");
-        later(path("shadow"), route.shadow.is_some());
         later(path("preset"), route.preset.is_some());
         later(path("read_tools"), route.read_tools.is_some());
     }

@@ -1,6 +1,6 @@
 //! Rollouts: their pairs of upstreams, and the routes that lead to them.
 
-use sluicegate_rollout::input::KeyInput;
+use sluicegate_core::KeyInput;
 
 use super::{Findings, name_fault, unknown};
 use crate::{Document, document::UpstreamRef};

@@ -5,7 +5,6 @@
 //! and `routes` are required. The doc comment of a field is its line in the JSON Schema.
 
 mod admin;
-mod later;
 mod limits;
 mod process;
 mod route;
@@ -25,7 +24,6 @@ use sluicegate_upstream::input::{RetriesInput, UpstreamInput};
 
 pub use self::{
     admin::AdminInput,
-    later::ShadowInput,
     limits::{LanesInput, LimitsInput, RouteLimitsInput, RouteTimeoutsInput, TimeoutsInput},
     process::{AccessLogInput, LogFormat, LogInput, LogLevel, PeerInput, ShutdownInput},
     route::{RefusalForm, RolloutRef, RouteInput, UpstreamRef, WhenFrozen, WritesInput},
@@ -110,6 +108,9 @@ impl Document {
         // They are there to carry the gateway's own credentials.
         for value in shown.intents.headers.values_mut() {
             "[redacted]".clone_into(value);
+        }
+        for shadows in shown.routes.iter_mut().filter_map(|route| route.shadow.as_mut()) {
+            shadows.redact();
         }
         shown.to_json()
     }

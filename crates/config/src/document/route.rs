@@ -10,11 +10,9 @@ use serde::{
 use sluicegate_classify::input::MatchInput;
 use sluicegate_core::{Access, Lane};
 use sluicegate_idempotency::IdempotencyInput;
+use sluicegate_shadow::{AnswersInput, ShadowsInput};
 
-use super::{
-    later::ShadowInput,
-    limits::{RouteLimitsInput, RouteTimeoutsInput},
-};
+use super::limits::{RouteLimitsInput, RouteTimeoutsInput};
 
 /// One route.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -53,9 +51,12 @@ pub struct RouteInput {
     /// How repeated writes under one `Idempotency-Key` are told apart, so that each happens once; without it keys are passed on and not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<IdempotencyInput>,
-    /// Not available yet. Where a share of its reads is copied to.
+    /// Where a share of its reads is copied to, and how the answers are compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shadow: Option<ShadowInput>,
+    pub shadow: Option<ShadowsInput>,
+    /// Where its answers have ids, scores and texts, for whoever compares them.
+    #[serde(default, skip_serializing_if = "AnswersInput::is_empty")]
+    pub answers: AnswersInput,
     /// Not available yet. The known API behind it, which tells reads from writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,

@@ -219,5 +219,5 @@ fn the_schema_marks_what_comes_later() {
         })
         .map(|(key, _)| key.as_str())
         .collect();
-    assert_eq!(later, ["preset", "read_tools", "shadow"]);
+    assert_eq!(later, ["preset", "read_tools"]);
 }

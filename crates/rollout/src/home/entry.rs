@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) watch: Watch,
     /// What was found and is to be written over the state of this tag.
     pub(super) found: Option<(Tag, Finding)>,
+    /// What a step that has passed waits for.
+    pub(crate) waits: Option<String>,
     /// What requests read before any record is known is signed with this.
     secret: Secret,
 }
@@ -115,6 +117,7 @@ impl Entry {
                 untold: Vec::new(),
                 watch: Watch::default(),
                 found: None,
+                waits: None,
                 secret,
             }),
         }

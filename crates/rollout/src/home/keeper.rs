@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use sluicegate_store::{Answered, Expect, Full, Put, Record, RecordKey, StoreError, Swapped, Tag};
 use tokio::time::timeout;
 
-use super::{Entry, Home, POLL, entry::Known};
+use super::{Entry, Gate, Home, POLL, entry::Known};
 use crate::{
     history::History,
     machine::{Actor, Decision, FORMAT, Finding, Meeting, Secret, State, meet},
@@ -169,14 +169,25 @@ impl Home {
         if known.state.finding(&finding, &around()).is_none() {
             return Ok(());
         }
-        let finding = match finding {
-            Finding::Passed(report) => match self.arms_ready(&known.state).await {
+        let gate = match finding {
+            Finding::Passed(_) | Finding::Promote => self.checks.gate(&entry.name),
+            _ => Gate::Open,
+        };
+        let waits = if let Gate::Waits(why) = &gate { Some(why.clone()) } else { None };
+        let is_waiting = waits.is_some();
+        entry.lock().waits = waits;
+        let finding = match (finding, gate) {
+            // It is found again.
+            _ if is_waiting => return Ok(()),
+            (Finding::Passed(report), Gate::Shut(why)) => Finding::NotReady(report, why),
+            (Finding::Passed(report), _) => match self.arms_ready(&known.state).await {
                 Ok(()) => Finding::Passed(report),
                 Err(diffs) => Finding::NotReady(report, diffs),
             },
             // There is nothing to hold any more: it is tried again.
-            Finding::Promote if self.arms_ready(&known.state).await.is_err() => return Ok(()),
-            finding => finding,
+            (Finding::Promote, Gate::Shut(_)) => return Ok(()),
+            (Finding::Promote, _) if self.arms_ready(&known.state).await.is_err() => return Ok(()),
+            (finding, _) => finding,
         };
         // The judge may have changed its mind while the arms were asked.
         if entry.lock().cut.is_some() {

@@ -107,7 +107,10 @@ impl Inner {
             samples_needed: settings.samples,
             missing: report.missing(),
             verdict: report.verdict_without(&dry_gates(settings)),
-            says: report.says(),
+            says: match &self.waits {
+                Some(waits) => format!("{}; the step waits: {waits}", report.says()),
+                None => report.says(),
+            },
             report,
         })
     }

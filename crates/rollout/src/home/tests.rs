@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use sluicegate_core::arm::Slot;
 
-use super::{POLL, TICK};
+use super::{Gate, POLL, TICK};
 use crate::{
     error::RolloutError,
     machine::{Act, ActorKind, Command, Finding, Phase},

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use http::HeaderName;
+use sluicegate_core::{KeyInput, KeySource};
 
-use super::{KeyInput, RolloutInput, RolloutSettings};
-use crate::{CookieName, StickySource};
+use super::{RolloutInput, RolloutSettings};
 
 /// Spans past this are taken for a slip of the pen, and would not fit the clock's arithmetic.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -18,10 +17,10 @@ impl RolloutInput {
     /// `steps[1]`) and a message.
     pub fn check(&self) -> Result<RolloutSettings, Vec<(String, String)>> {
         let mut faults = self.faults();
-        let sticky = self.sticky.as_ref().map_or(Ok(StickySource::PerRequest), KeyInput::check);
+        let sticky = self.sticky.as_ref().map_or(Ok(KeySource::PerRequest), KeyInput::check);
         let sticky = sticky.unwrap_or_else(|(kind, message)| {
             faults.push((format!("sticky.{kind}"), message));
-            StickySource::PerRequest
+            KeySource::PerRequest
         });
         if !faults.is_empty() {
             return Err(faults);
@@ -115,27 +114,4 @@ fn step_faults(steps: &[u8]) -> Vec<(String, String)> {
         faults.push(("steps".to_owned(), "do not end with 100, where every key is on the candidate".into()));
     }
     faults
-}
-
-impl KeyInput {
-    fn check(&self) -> Result<StickySource, (&'static str, String)> {
-        match self {
-            Self::Header(name) => match HeaderName::try_from(name) {
-                Ok(name) => Ok(StickySource::Header(name)),
-                Err(_) => Err(("header", format!("`{name}` is not the name of a header"))),
-            },
-            Self::Cookie(name) => match CookieName::new(name) {
-                Ok(name) => Ok(StickySource::Cookie(name)),
-                Err(why) => Err(("cookie", format!("`{name}` is not the name of a cookie: {why}"))),
-            },
-            Self::Tenant(true) => Ok(StickySource::Tenant),
-            Self::Client(true) => Ok(StickySource::Client),
-            Self::Tenant(false) => Err(("tenant", "can only be true; leave `sticky` out for none".into())),
-            Self::Client(false) => Err(("client", "can only be true; leave `sticky` out for none".into())),
-            Self::Claim(_) => Err((
-                "claim",
-                "is not available yet; use a header that the verifier of the token sets".into(),
-            )),
-        }
-    }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{AbortInput, GatesInput, RolloutInput, RolloutSettings};
-use crate::{CookieName, StickySource};
+use crate::{CookieName, KeySource};
 
 fn with(more: &Value) -> RolloutInput {
     let mut whole = json!({ "active": "stable", "candidate": "next" });
@@ -24,7 +24,7 @@ fn two_names_are_enough() {
         candidate: "next".into(),
         weight: 0,
         salt: None,
-        sticky: StickySource::PerRequest,
+        sticky: KeySource::PerRequest,
         steps: [5, 25, 50, 100].into(),
         at_least: Duration::from_secs(300),
         samples: 200,
@@ -51,7 +51,7 @@ fn the_whole_entry_is_read_and_written_back() {
     let input: RolloutInput = serde_json::from_value(whole.clone()).unwrap();
     assert_eq!(serde_json::to_value(&input).unwrap(), whole);
     let settings = input.check().unwrap();
-    assert_eq!(settings.sticky, StickySource::Cookie(CookieName::new("arm").unwrap()));
+    assert_eq!(settings.sticky, KeySource::Cookie(CookieName::new("arm").unwrap()));
     assert_eq!((settings.dry_run.len(), settings.switch_hold.as_secs()), (4, 300));
 }
 
@@ -93,9 +93,9 @@ fn a_key_has_exactly_one_kind() {
         serde_json::from_value::<RolloutInput>(whole).unwrap_err();
     }
     for (sticky, key) in [
-        (json!({ "header": "X-User" }), StickySource::Header(http::HeaderName::from_static("x-user"))),
-        (json!({ "tenant": true }), StickySource::Tenant),
-        (json!({ "client": true }), StickySource::Client),
+        (json!({ "header": "X-User" }), KeySource::Header(http::HeaderName::from_static("x-user"))),
+        (json!({ "tenant": true }), KeySource::Tenant),
+        (json!({ "client": true }), KeySource::Client),
     ] {
         assert_eq!(with(&json!({ "sticky": sticky })).check().unwrap().sticky, key);
     }

@@ -12,14 +12,14 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use serde_json::{Value, json};
 use sluicegate_core::{
-    Access, Arm, Chance, Code, Facts, Pins, Refusal, RespondLayer, Role, RoutePlan, Slot, facts::Rpc,
+    Access, Arm, Chance, Code, CookieName, Facts, Pins, Refusal, RespondLayer, Role, RoutePlan, Slot,
+    facts::Rpc,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::MapErrLayer};
 
 use super::{ResponseFuture, Rollout, RolloutLayer};
 use crate::{
-    JudgeLayer, Pinned, RolloutPlan, Sticky, StickySource, View, Writes,
-    cookie::CookieName,
+    JudgeLayer, KeySource, Pinned, RolloutPlan, Sticky, View, Writes,
     testing::{Rig, begun, classified, pins, route, settle, view},
 };
 
@@ -338,7 +338,7 @@ async fn a_refusal_is_worded_for_grpc_and_json_rpc() {
 #[tokio::test]
 async fn tenant_and_client_keep_their_arms() {
     let rig = Rig::new(view(50));
-    for source in [StickySource::Tenant, StickySource::Client] {
+    for source in [KeySource::Tenant, KeySource::Client] {
         let plan = rig.plan(source);
         for n in 0..30u8 {
             let ask = async |rig: &Rig, plan: &RolloutPlan| {
@@ -373,7 +373,7 @@ async fn without_a_key_each_request_is_drawn() {
 }
 
 fn by_cookie(rig: &Rig) -> RolloutPlan {
-    rig.plan(StickySource::Cookie(CookieName::new("sluicegate-arm").unwrap()))
+    rig.plan(KeySource::Cookie(CookieName::new("sluicegate-arm").unwrap()))
 }
 
 /// The arm, and the cookie that was set.

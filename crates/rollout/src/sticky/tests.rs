@@ -1,12 +1,12 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sluicegate_core::{Chance, Tenant};
+use sluicegate_core::{Chance, CookieName, Tenant};
 
-use super::{Known, Sticky, StickySource};
+use super::{KeySource, Known, Sticky};
 use crate::{
     choice::{point, seed},
-    cookie::{CookieName, Signer},
+    cookie::Signer,
 };
 
 fn signer(epoch: u64) -> Signer {
@@ -33,7 +33,7 @@ fn keyed(key: &[u8]) -> (u64, Option<HeaderValue>) {
 }
 
 /// Asks twice with chances that differ; the answers are the same where there is a key.
-fn ask(source: StickySource, known: Known<'_>) -> [(u64, Option<HeaderValue>); 2] {
+fn ask(source: KeySource, known: Known<'_>) -> [(u64, Option<HeaderValue>); 2] {
     let sticky = Sticky::new(source, "retriever");
     [1, 2].map(|seed| sticky.point(known, &signer(7), &Chance::seeded(seed)))
 }
@@ -45,7 +45,7 @@ fn by_lot() -> [(u64, Option<HeaderValue>); 2] {
 
 #[test]
 fn a_header_keys_by_its_first_line() {
-    let source = || StickySource::Header("x-user-id".parse().unwrap());
+    let source = || KeySource::Header("x-user-id".parse().unwrap());
     let both = headers(&[("x-user-id", "alice"), ("x-user-id", "bob")]);
     assert_eq!(ask(source(), known(&both)), [keyed(b"alice"), keyed(b"alice")]);
     let opaque =
@@ -60,8 +60,8 @@ fn a_tenant_keys_by_its_name() {
     let none = HeaderMap::new();
     let acme = Tenant::from_header(&HeaderValue::from_static("acme")).unwrap();
     let known = Known { tenant: Some(&acme), ..known(&none) };
-    assert_eq!(ask(StickySource::Tenant, known), [keyed(b"acme"), keyed(b"acme")]);
-    assert_eq!(ask(StickySource::Tenant, Known { tenant: None, ..known }), by_lot());
+    assert_eq!(ask(KeySource::Tenant, known), [keyed(b"acme"), keyed(b"acme")]);
+    assert_eq!(ask(KeySource::Tenant, Known { tenant: None, ..known }), by_lot());
 }
 
 #[test]
@@ -69,22 +69,22 @@ fn a_client_keys_by_its_address_in_its_shortest_form() {
     let none = HeaderMap::new();
     let of = |address: &str| Known { client: Some(address.parse::<IpAddr>().unwrap()), ..known(&none) };
     let four = keyed(&[192, 0, 2, 7]);
-    assert_eq!(ask(StickySource::Client, of("192.0.2.7")), [four.clone(), four.clone()]);
-    assert_eq!(ask(StickySource::Client, of("::ffff:192.0.2.7")), [four.clone(), four]);
+    assert_eq!(ask(KeySource::Client, of("192.0.2.7")), [four.clone(), four.clone()]);
+    assert_eq!(ask(KeySource::Client, of("::ffff:192.0.2.7")), [four.clone(), four]);
     let six = "2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets();
-    assert_eq!(ask(StickySource::Client, of("2001:db8::7")), [keyed(&six), keyed(&six)]);
-    assert_eq!(ask(StickySource::Client, known(&none)), by_lot());
+    assert_eq!(ask(KeySource::Client, of("2001:db8::7")), [keyed(&six), keyed(&six)]);
+    assert_eq!(ask(KeySource::Client, known(&none)), by_lot());
 }
 
 #[test]
 fn without_a_source_each_request_is_drawn() {
     let user = headers(&[("x-user-id", "alice")]);
-    assert_eq!(ask(StickySource::PerRequest, known(&user)), by_lot());
+    assert_eq!(ask(KeySource::PerRequest, known(&user)), by_lot());
 }
 
 #[test]
 fn a_cookie_is_set_once_and_keys_from_then_on() {
-    let source = StickySource::Cookie(CookieName::new("sluicegate-arm").unwrap());
+    let source = KeySource::Cookie(CookieName::new("sluicegate-arm").unwrap());
     let sticky = Sticky::new(source, "retriever");
     let chance = Chance::seeded(3);
     let ask = |cookie: Option<&str>, epoch| {

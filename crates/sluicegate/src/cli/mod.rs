@@ -1,9 +1,9 @@
 //! The command line: what can be typed, and the commands that need no gateway of their own.
 //!
 //! `serve` and `demo` run a gateway and live elsewhere; the rest is here. `check` and
-//! `schema` work on a file, `status`, `freeze`, `thaw`, `keys`, `intents`, `rollout` and `reload`
-//! talk to a running gateway's admin address. Every command prints for people by default and the API's own
-//! JSON with `--json`; results go to standard output, what went wrong to standard error.
+//! `schema` work on a file, `status`, `freeze`, `thaw`, `keys`, `intents`, `rollout`, `shadow` and
+//! `reload` talk to a running gateway's admin address. Every command prints for people by default and
+//! the API's own JSON with `--json`; results go to standard output, what went wrong to standard error.
 //!
 //! Exit codes, for scripts:
 //!
@@ -15,6 +15,8 @@
 //! | 3 | `freeze --wait`: a member of a group did not answer |
 //! | 4 | `freeze --wait`: drained, but the end of some writes cannot be known |
 //! | 5 | `freeze --wait`: not drained within the limit; the freeze is on |
+//! | 6 | `shadow report`: a shadow answers differently, beyond noise |
+//! | 7 | `shadow report`: open: too few pairs, nothing proven yet, or answers are not compared |
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -37,6 +39,7 @@ mod output;
 mod reload;
 mod rollout;
 mod schema;
+mod shadow;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -50,6 +53,7 @@ pub use keys::{KeysCommand, KeysListArgs};
 pub use rollout::{
     RolloutCommand, RolloutHistoryArgs, RolloutNamed, RolloutReasoned, RolloutStatusArgs, RolloutWeightArgs,
 };
+pub use shadow::{ShadowCommand, ShadowNamed, ShadowPairsArgs};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -79,7 +83,7 @@ pub enum ClientCommand {
     Check(CheckArgs),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Show what a running gateway does: configuration, freezes, store, keys, intents, rollouts, upstreams
+    /// Show what a running gateway does: configuration, freezes, store, keys, intents, rollouts, shadows, upstreams
     Status(StatusArgs),
     /// Stop letting writes through, at once
     Freeze(FreezeArgs),
@@ -94,6 +98,9 @@ pub enum ClientCommand {
     /// Shift traffic between two versions step by step, watch it, take it back
     #[command(subcommand)]
     Rollout(RolloutCommand),
+    /// See whether the copies that another version gets are answered the same
+    #[command(subcommand)]
+    Shadow(ShadowCommand),
     /// Have a running gateway read its configuration file again
     Reload(ReloadArgs),
 }
@@ -159,6 +166,8 @@ pub(crate) enum Exit {
     Invalid = 2,
     Unsettled = 4,
     NotDrained = 5,
+    Different = 6,
+    Open = 7,
 }
 
 /// Where a command writes: results, and what went wrong.
@@ -205,6 +214,7 @@ fn run(command: &ClientCommand, to: &mut Streams<'_>) -> Exit {
         ClientCommand::Keys(command) => keys::run(command, to),
         ClientCommand::Intents(command) => intents::run(command, to),
         ClientCommand::Rollout(command) => rollout::run(command, to),
+        ClientCommand::Shadow(command) => shadow::run(command, to),
         ClientCommand::Reload(args) => reload::run(args, to),
     };
     ended.unwrap_or_else(|failure| {

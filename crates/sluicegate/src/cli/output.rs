@@ -29,6 +29,13 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     plain.into()
 }
 
+/// A name as it can be typed again.
+pub(crate) fn quoted(name: &str) -> String {
+    let name = plain(name);
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !name.is_empty() && name.chars().all(bare) { name.into_owned() } else { format!("'{name}'") }
+}
+
 /// Names and values, one to a line, the values in one column.
 pub(crate) fn fields(out: &mut dyn Write, fields: &[(&str, String)]) -> io::Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -49,6 +56,17 @@ pub(crate) fn table(out: &mut dyn Write, head: &[String], rows: &[Vec<String>]) 
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     for row in [&head].into_iter().chain(&rows) {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Rows without a head, each column but the last as wide as its widest cell, indented by two.
+pub(crate) fn columns<const N: usize>(out: &mut dyn Write, rows: &[[String; N]]) -> io::Result<()> {
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| plain(cell))).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(at, cell)| format!("{cell:w$}", w = width(at)));
         writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
@@ -139,12 +157,31 @@ mod tests {
     use serde_json::json;
     use sluicegate_freeze::Scope;
 
-    use super::{between, bytes, plain, scope, section};
+    use super::{between, bytes, columns, plain, quoted, scope, section};
 
     fn shown(value: &serde_json::Value) -> String {
         let mut out = Vec::new();
         section(&mut out, value).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let mut out = Vec::new();
+        let rows = [["answered", "12", ""], ["rate", "3456", "`max_rps` is used up"]];
+        columns(&mut out, &rows.map(|row| row.map(str::to_owned))).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "  answered  12\n  rate      3456  `max_rps` is used up\n"
+        );
+    }
+
+    #[test]
+    fn a_name_can_be_typed_again() {
+        assert_eq!(
+            [quoted("embed-2.a"), quoted("two words"), quoted("")],
+            ["embed-2.a", "'two words'", "''"]
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{AskArgs, Exit, Failure, Streams, ask::Asking, client::segment, outpu
 
 mod brief;
 mod history;
-mod numbers;
+pub(super) mod numbers;
 mod orders;
 mod progress;
 mod refusal;

@@ -8,11 +8,11 @@ use sluicegate_freeze::FreezeStatus;
 
 use super::{
     Exit, Failure, StatusArgs, Streams, admission, client::Client, intents, output, read,
-    reload::problem_line, rollout, upstreams,
+    reload::problem_line, rollout, shadow, upstreams,
 };
 
 /// What has a form of its own; everything else is a section that is printed as a table.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "version",
     "started_at",
     "readiness",
@@ -23,6 +23,7 @@ const OWN: [&str; 11] = [
     "intents",
     "admission",
     "rollouts",
+    "shadows",
     "upstreams",
 ];
 
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failu
     freeze(&freezes, now, to)?;
     store(&status, now, to)?;
     rollout::status(&status["rollouts"], now, to)?;
+    shadow::status(&status["shadows"], to)?;
     admission::status(&status["admission"], to)?;
     upstreams::status(&status["upstreams"], to)?;
     for (name, section) in status.as_object().into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! The commands against a real admin port with real freezes, fences, intents and rollouts, by text
-//! and exit code.
+//! The commands against a real admin port with real freezes, fences, intents, rollouts and
+//! shadows, by text and exit code.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -22,6 +22,7 @@ use sluicegate_core::{Chance, Clock, Refusal};
 use sluicegate_freeze::{FreezeLayer, Freezes, OpenOptions};
 use sluicegate_idempotency::{Fences, FencesOptions, FencesSettings};
 use sluicegate_intents::Intents;
+use sluicegate_shadow::Shadows;
 use sluicegate_store::{Store, memory::Memory};
 use tokio::sync::oneshot;
 use tower_layer::Layer;
@@ -30,6 +31,7 @@ use tower_service::Service;
 use super::{Cli, Command, Exit, Streams, run};
 use crate::{
     rollouts::RolloutSection,
+    sections::ShadowSection,
     store_sections::{FencesSection, IntentsSection, StoreSection},
 };
 
@@ -38,6 +40,7 @@ mod intents;
 mod keys;
 mod others;
 mod rollouts;
+mod shadows;
 
 use rollouts::Arms;
 
@@ -108,6 +111,7 @@ struct Gateway {
     store: Store,
     intents: Intents,
     arms: Arc<Arms>,
+    shadows: Shadows,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
     token: Arc<Token>,
@@ -154,6 +158,7 @@ impl Gateway {
             sluicegate_intents::OpenOptions { store: store.clone(), clock, chance, accept_loss: true };
         let intents = Intents::open(options, &mut registry);
         let (rollouts, arms) = rollouts::open(store.clone(), &mut registry);
+        let shadows = shadows::open(&mut registry);
         let config = Arc::new(MadeUp::default());
         let token = Arc::new(Token::new(None));
         let admin = Admin::new(AdminParts {
@@ -161,6 +166,7 @@ impl Gateway {
             fences: fences.clone(),
             intents: intents.clone(),
             rollouts: rollouts.clone(),
+            shadows: shadows.clone(),
             config: config.clone(),
             audit: Audit::new(Clock::system(), None, readiness.clone(), &mut registry),
             registry: Arc::new(Mutex::new(registry)),
@@ -171,6 +177,7 @@ impl Gateway {
                 Arc::new(FencesSection(fences)),
                 Arc::new(IntentsSection(intents.clone())),
                 Arc::new(RolloutSection(rollouts.clone())),
+                Arc::new(ShadowSection(shadows.clone())),
             ],
             token: token.clone(),
             clock: Clock::system(),
@@ -194,7 +201,20 @@ impl Gateway {
         });
         let handle = handle.recv().unwrap();
         let (stop, thread) = (Some(stop), Some(thread));
-        Self { address, freezes, store, intents, arms, config, readiness, token, handle, stop, thread }
+        Self {
+            address,
+            freezes,
+            store,
+            intents,
+            arms,
+            shadows,
+            config,
+            readiness,
+            token,
+            handle,
+            stop,
+            thread,
+        }
     }
 
     /// Types a command with this gateway's address.

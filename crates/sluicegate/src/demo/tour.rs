@@ -121,6 +121,13 @@ fn steps(listen: SocketAddr, admin: SocketAddr, config: &str, program: &str, own
             ],
         ),
     ];
+    steps.push(step(
+        "A quarter of the queries also went to the next version, unseen: how its answers compare, and the last that differs",
+        vec![
+            format!("{program} shadow report retrieve{at}"),
+            format!("{program} shadow pairs retrieve --limit 1{at}"),
+        ],
+    ));
     steps.extend(rollout(listen, program, &at));
     steps.extend([
         step(
@@ -200,7 +207,7 @@ mod tests {
         assert!(!usual.contains("--admin"), "{usual}");
         let other = all("127.0.0.1:4444", false);
         let ours = other.lines().filter(|line| line.starts_with("sluicegate ")).collect::<Vec<_>>();
-        assert_eq!(ours.len(), 8, "{other}");
+        assert_eq!(ours.len(), 10, "{other}");
         assert!(ours.iter().all(|line| line.ends_with(" --admin http://127.0.0.1:4444")), "{other}");
         assert!(all("127.0.0.1:9901", true).contains("--admin http://127.0.0.1:9901"));
     }

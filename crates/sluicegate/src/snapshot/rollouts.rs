@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use sluicegate_config::{
     Loaded, Problem,
-    document::{RolloutRef, WritesInput},
+    document::{Document, RolloutRef, WritesInput},
     problem_at,
 };
 use sluicegate_core::Pins;
 use sluicegate_rollout::{Declared, RolloutPlan, Sticky, Writes};
 use sluicegate_upstream::Prepared;
 
-use super::Homes;
+use super::{Gates, Homes};
 
 /// One rollout of the document, checked.
 pub(super) struct Checked {
@@ -41,6 +41,16 @@ pub(super) fn check(loaded: &Loaded, upstreams: &Prepared) -> Result<Vec<Checked
         checked.push(Checked { declared, sticky, pins });
     }
     if problems.is_empty() { Ok(checked) } else { Err(problems) }
+}
+
+/// Of each rollout the shadows that it waits for: their routes and where they go.
+pub(super) fn gates(document: &Document) -> Gates {
+    let of = |(name, rollout): (&String, &sluicegate_rollout::RolloutInput)| {
+        let gates = rollout.shadows.iter();
+        let gates = gates.map(|gate| (gate.route.as_str().into(), gate.to(rollout).into())).collect();
+        (name.as_str().into(), gates)
+    };
+    document.rollouts.iter().map(of).collect()
 }
 
 /// The part of the plan of a route that leads to a rollout.

@@ -26,7 +26,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::super::{Checked, Checks, Declared, OpenOptions, Rollouts, TICK};
+use super::super::{Checked, Checks, Declared, Gate, OpenOptions, Rollouts, TICK};
 use crate::{input::RolloutInput, recorder::Fault, status::RolloutStatus};
 
 /// A store that may be away.
@@ -135,13 +135,18 @@ impl Engine for Shaky {
 
 /// What the arms are like.
 #[derive(Clone, Default)]
-pub(super) struct Arms(pub(super) Arc<Mutex<Vec<String>>>);
+pub(super) struct Arms(pub(super) Arc<Mutex<Vec<String>>>, pub(super) Arc<Mutex<Option<Gate>>>);
 
 impl Checks for Arms {
     fn arms_ready(&self, upstreams: Vec<Box<str>>) -> Checked<'_> {
         assert_eq!(upstreams.len(), 2);
         let diffs = self.0.lock().clone();
         Box::pin(ready(if diffs.is_empty() { Ok(()) } else { Err(diffs) }))
+    }
+
+    fn gate(&self, rollout: &str) -> Gate {
+        assert_eq!(rollout, NAME);
+        self.1.lock().clone().unwrap_or(Gate::Open)
     }
 }
 

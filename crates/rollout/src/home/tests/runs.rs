@@ -60,6 +60,32 @@ async fn a_run_promotes_itself_where_the_document_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_waits_for_what_else_it_is_gated_by_and_is_held_where_that_speaks_against_it() {
+    let rig = Rig::new();
+    let mut one = rig.gateway("one", json!({ "auto_promote": true })).await;
+    let gate = one.arms.1.clone();
+    *gate.lock() = Some(Gate::Waits("the shadow has too few pairs".into()));
+    one.rollouts.start("retriever", "ann").await.unwrap();
+    pass(&mut [&mut one], Duration::from_secs(60)).await;
+    assert_eq!(one.serves().0, 10, "it has passed by its own numbers, and waits");
+    let says = one.status().progress.unwrap().says;
+    assert!(says.ends_with("; the step waits: the shadow has too few pairs"), "{says}");
+    *gate.lock() = None;
+    until(&mut [&mut one], |gateways| gateways[0].serves().0 == 50).await;
+    *gate.lock() = Some(Gate::Shut(vec!["the shadow answers differently".into()]));
+    until(&mut [&mut one], |gateways| gateways[0].phase() == "held").await;
+    let reason = one.status().last.unwrap().reason.unwrap();
+    assert_eq!(reason, "the step has passed, but: the shadow answers differently");
+    assert_eq!(one.serves().0, 50, "nobody is moved");
+    // A person may go on all the same.
+    one.rollouts.advance("retriever", "ann").await.unwrap();
+    assert_eq!(one.serves().0, 100);
+    *gate.lock() = None;
+    until(&mut [&mut one], |gateways| gateways[0].phase() == "complete").await;
+    until(&mut [&mut one], |gateways| gateways[0].serves().1 == Slot::Second).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_candidate_that_begins_to_fail_is_taken_out_and_stays_out() {
     let rig = Rig::new();
     let mut one = rig.one().await;

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use sluicegate_rollout::stats::{Gate, GateReport, Report};
 
 /// `0.31%`; as many digits as a small share needs.
-pub(super) fn share(rate: f64) -> String {
+pub(in crate::cli) fn share(rate: f64) -> String {
     let percent = rate * 100.0;
     let digits = if percent == 0.0 || percent >= 0.1 { 2 } else { 4 };
     format!("{percent:.digits$}%")
 }
 
 /// `41 ms`, `1.25 s`.
-pub(super) fn time(seconds: f64) -> String {
+pub(in crate::cli) fn time(seconds: f64) -> String {
     if seconds < 0.01 {
         format!("{:.2} ms", seconds * 1e3)
     } else if seconds < 1.0 {

@@ -9,7 +9,7 @@ use crate::cli::{
     AskArgs, Exit, Failure, Streams,
     ask::Asking,
     client::segment,
-    output::{self, between, plain},
+    output::{self, between, plain, quoted},
     read,
 };
 
@@ -77,7 +77,7 @@ fn send(
 /// Who serves whom now. Told by where the rollout stands and not by what was asked: both are the
 /// same unless somebody else was faster, and then this is what holds.
 fn done(status: &RolloutStatus, now: Timestamp) -> String {
-    let name = refusal::quoted(&status.name);
+    let name = quoted(&status.name);
     let command = |command: &str| refusal::typed(command, &name);
     let (active, candidate) = (plain(&status.active), plain(&status.candidate));
     let (weight, of) = (status.weight, status.steps.len());

@@ -1,6 +1,9 @@
 //! What a refusal means, and what to try next.
 
-use crate::cli::{client::Problem, output::plain};
+use crate::cli::{
+    client::Problem,
+    output::{plain, quoted},
+};
 
 /// The commands as they are typed, in the words of the API.
 pub(super) fn typed(command: &str, name: &str) -> String {
@@ -8,13 +11,6 @@ pub(super) fn typed(command: &str, name: &str) -> String {
         "set_weight" => format!("sluicegate rollout weight {name} PERCENT"),
         other => format!("sluicegate rollout {other} {name}"),
     }
-}
-
-/// A name as it can be typed again.
-pub(super) fn quoted(name: &str) -> String {
-    let name = plain(name);
-    let bare = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if !name.is_empty() && name.chars().all(bare) { name.into_owned() } else { format!("'{name}'") }
 }
 
 /// The refusal of a command for this rollout; none where its own words say all there is to say.
@@ -65,7 +61,7 @@ pub(super) fn in_words(problem: &Problem, name: &str) -> Option<String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Problem, in_words, quoted};
+    use super::{Problem, in_words};
 
     fn words(code: &str, detail: &str, members: Value) -> Option<String> {
         in_words(&Problem { code: code.to_owned(), detail: detail.to_owned(), body: members }, "embed")
@@ -105,13 +101,5 @@ mod tests {
             "{text}"
         );
         assert!(words("only_here", "no answer", json!({})).unwrap().contains("on the active upstream."));
-    }
-
-    #[test]
-    fn a_name_can_be_typed_again() {
-        assert_eq!(
-            [quoted("embed-2.a"), quoted("two words"), quoted("")],
-            ["embed-2.a", "'two words'", "''"]
-        );
     }
 }

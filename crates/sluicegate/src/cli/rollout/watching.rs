@@ -11,8 +11,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sluicegate_rollout::{Phase, RolloutStatus, stats::Verdict};
 
-use super::{RolloutStatusArgs, brief, refusal, showing::screen};
-use crate::cli::{Exit, Failure, Streams, ask::Asking, client::ClientError, output::plain, read};
+use super::{RolloutStatusArgs, brief, showing::screen};
+use crate::cli::{
+    Exit, Failure, Streams,
+    ask::Asking,
+    client::ClientError,
+    output::{plain, quoted},
+    read,
+};
 
 /// How long the gateway is asked to wait for a change: less than an answer may take.
 const WAIT: &str = "20s";
@@ -47,10 +53,7 @@ pub(super) fn watch(args: &RolloutStatusArgs, to: &mut Streams<'_>) -> Result<Ex
             } else {
                 format!("there are: {}", known.join(", "))
             };
-            return Err(Failure::Other(format!(
-                "there is no rollout `{}`; {known}",
-                refusal::quoted(&args.name)
-            )));
+            return Err(Failure::Other(format!("there is no rollout `{}`; {known}", quoted(&args.name))));
         };
         if args.ask.json {
             writeln!(to.out, "{one}")?;

@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use prometheus_client::{encoding::text::encode, registry::Registry};
+
+use crate::{
+    outcome::{Outcome, Unpaired},
+    testing::Rig,
+};
+
+#[tokio::test]
+async fn what_is_not_taken_is_not_shown_and_what_is_gone_is_forgotten() {
+    let rig = Rig::new();
+    let plan = rig.shadowing("retrieve", "lab", r#"{ "percent": 10 }"#);
+    assert!(rig.shadows.status().is_empty(), "the document may still be refused");
+    rig.shadows.apply(std::slice::from_ref(&plan));
+    plan.state.counts.add(Outcome::Rate);
+    let status = rig.shadows.status();
+    assert_eq!((status.len(), status[0].copies["rate"], status[0].percent), (1, 1, 10.0));
+    assert!(rig.scrape().contains(r#"requests_total{route="retrieve",to="lab",outcome="rate"} 1"#));
+
+    // A reload that changes it.
+    let next = rig.shadowing("retrieve", "lab", r#"{ "percent": 20, "compare": {} }"#);
+    rig.shadows.apply(&[next]);
+    let status = rig.shadows.status();
+    assert_eq!((status[0].copies["rate"], status[0].percent, status[0].compares), (1, 20.0, true));
+    assert!(rig.shadows.verdict("retrieve", "lab").is_some());
+    assert!(rig.shadows.reset("retrieve", "lab") && !rig.shadows.reset("retrieve", "else"));
+
+    rig.shadows.apply(&[]);
+    assert!(rig.shadows.status().is_empty() && rig.shadows.report("retrieve").is_empty());
+    assert!(!rig.scrape().contains("retrieve"), "{}", rig.scrape());
+}
+
+#[tokio::test]
+async fn places_are_given_back() {
+    let rig = Rig::new();
+    let state = rig.shadowing("retrieve", "lab", r#"{ "percent": 10 }"#).state.clone();
+    let places: Vec<_> = std::iter::from_fn(|| state.place(3)).collect();
+    assert_eq!((places.len(), state.in_flight()), (3, 3));
+    drop(places);
+    assert_eq!(state.in_flight(), 0);
+}
+
+#[test]
+fn every_series_is_there_from_the_start() {
+    let mut registry = Registry::default();
+    let metrics = crate::metrics::Metrics::register(&mut registry, std::sync::Weak::new());
+    let counts = Arc::new(metrics.counts("r", "lab"));
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    for outcome in Outcome::ALL {
+        assert!(text.contains(&format!(r#"outcome="{}"}} 0"#, outcome.as_str())), "{outcome:?}: {text}");
+    }
+    for why in Unpaired::ALL {
+        assert!(text.contains(&format!(r#"why="{}"}} 0"#, why.as_str())), "{why:?}: {text}");
+    }
+    assert_eq!(counts.of(Outcome::Answered), 0);
+}
+
+#[tokio::test]
+async fn what_was_found_by_other_rules_says_nothing() {
+    let rig = Rig::new();
+    let since = || rig.shadows.report("retrieve")[0].report.as_ref().unwrap().since;
+    let compares = |rules: &str| {
+        let settings = format!(r#"{{ "percent": 10, "compare": {{ {rules} }} }}"#);
+        rig.shadows.apply(&[rig.shadowing("retrieve", "lab", &settings)]);
+    };
+    compares("");
+    let first = since();
+    compares(r#""keep": 5"#);
+    assert_eq!(since(), first, "what is kept is no rule");
+    compares(r#""ignore": ["/took"]"#);
+    assert!(since() > first);
+}
