@@ -249,6 +249,13 @@ fn each_command_of_the_tour_does_what_it_says() {
     let applied = run(&demo.next("curl -sw"));
     assert!(applied.contains(r#""id":"hello""#), "{applied}");
 
+    // It says with its exit code that too few pairs are there to tell.
+    let report =
+        run_until(&format!("{} || test $? = 7", demo.next("PROGRAM shadow report")), "A/B  own and shadow");
+    assert!(report.starts_with("retrieve -> next: ") && report.contains("\n  answered "), "{report}");
+    let pairs = run(&demo.next("PROGRAM shadow pairs"));
+    assert!(pairs.contains("none is kept") || pairs.contains("POST /v1/retrieve"), "{pairs}");
+
     assert!(run(&demo.next("PROGRAM rollout weight")).contains("50% of keys"));
     let (ann, cem) = (run(&demo.next("curl -siw")), run(&demo.next("curl -siw")));
     assert!(ann.contains("MODEL_VER=m-1") && cem.contains("MODEL_VER=m-2"), "{ann}\n{cem}");

@@ -26,7 +26,7 @@ const fn outcome(name: &'static str, kind: Kind, means: &'static str) -> Outcome
 }
 
 /// In the order in which they are shown.
-const COPIES: [Outcome; 13] = [
+const COPIES: [Outcome; 14] = [
     outcome("answered", Kind::Answered, ""),
     outcome(
         "unreachable",
@@ -60,14 +60,20 @@ const COPIES: [Outcome; 13] = [
     ),
     outcome("queue_full", Kind::LeftOut, "the thread that sends copies is behind: lower `percent`"),
     outcome("sampled_out", Kind::NotInTheShare, "not in the share of `percent`"),
+    outcome(
+        "same_upstream",
+        Kind::NotInTheShare,
+        "a rollout has put the request itself on the shadow's upstream",
+    ),
 ];
 
 /// Answered and not compared.
-const UNPAIRED: [(&str, &str); 4] = [
+const UNPAIRED: [(&str, &str); 5] = [
     ("no_primary", "the route's own answer failed, broke off, or took longer than the shadow's `timeout`"),
     ("primary_too_large", "the route's own answer is larger than `compare.max_answer`: raise it"),
     ("memory", "no room was left to hold the answers: see `fences.max_buffered`"),
     ("behind", "the thread that compares is behind: lower `percent`"),
+    ("failed", "the comparison itself failed, by a mistake in it: please report it"),
 ];
 
 /// How many there are of a kind.
