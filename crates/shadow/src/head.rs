@@ -46,15 +46,15 @@ pub(crate) struct CopyHead {
 }
 
 impl CopyHead {
-    /// The path, and of the query the names alone: values may be what a person asked.
+    /// The path, and of the query the names alone: values may be what a person asked, and so may
+    /// what has no name.
     pub(crate) fn shown_path(&self) -> String {
         let mut shown = self.uri.path().to_owned();
-        for (at, pair) in self.uri.query().unwrap_or_default().split('&').enumerate() {
-            let name = pair.split('=').next().unwrap_or_default();
-            if !name.is_empty() {
-                shown.push(if at == 0 { '?' } else { '&' });
-                shown.push_str(name);
-            }
+        let pairs = self.uri.query().unwrap_or_default().split('&');
+        let names = pairs.filter_map(|pair| pair.split_once('=')).map(|(name, _)| name);
+        for (at, name) in names.enumerate() {
+            shown.push(if at == 0 { '?' } else { '&' });
+            shown.push_str(name);
         }
         shown
     }

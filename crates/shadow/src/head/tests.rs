@@ -70,6 +70,8 @@ fn a_length_is_that_of_the_copy() {
 #[test]
 fn what_is_shown_of_a_path_has_no_values() {
     assert_eq!(head(&[], false).shown_path(), "/v1/retrieve?q&k");
+    let bare = CopyHead { uri: "/find?who%20am%20i&n=3".parse().unwrap(), ..head(&[], false) };
+    assert_eq!(bare.shown_path(), "/find?n");
 }
 
 #[test]
