@@ -5,13 +5,14 @@
 //! ([`plan`]), how an attempt ended ([`outcome`]), whether a write may be sent again
 //! ([`repeat`]), which of two versions answers ([`arm`], [`pins`]), which requests belong together ([`key`]) and
 //! which of them are a share of all ([`share`]), how the gateway says no ([`refusal`]), a value
-//! that is replaced while it is read ([`live`]), and where time and chance come from ([`clock`],
-//! [`chance`]).
+//! that is replaced while it is read ([`live`]), where time and chance come from ([`clock`],
+//! [`chance`]), and what is asked of header fields ([`headers`]).
 
 pub mod arm;
 pub mod chance;
 pub mod clock;
 pub mod facts;
+pub mod headers;
 pub mod key;
 pub mod live;
 pub mod outcome;

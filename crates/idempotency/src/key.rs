@@ -1,11 +1,9 @@
 //! The idempotency key of a request: sent or derived, and the place of its fence.
 
-use std::fmt::Write;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sluicegate_core::{Code, Refusal};
+use sluicegate_core::{Code, Refusal, headers::hex};
 use sluicegate_store::RecordKey;
 
 use crate::input::KeyPart;
@@ -169,14 +167,6 @@ fn feed_header(hasher: &mut Sha256, headers: &HeaderMap, name: &HeaderName) -> O
 fn feed(hasher: &mut Sha256, bytes: &[u8]) {
     hasher.update((bytes.len() as u64).to_be_bytes());
     hasher.update(bytes);
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sluicegate_core::headers::CREDENTIALS;
 
 /// The headers that are kept of every intent: what makes the write the write it is.
 ///
@@ -35,10 +36,6 @@ pub const ALWAYS_KEPT: [&str; 23] = [
     "x-http-method-override",
     "x-method-override",
 ];
-
-/// The headers that are never kept: they prove who somebody is.
-pub const CREDENTIALS: [&str; 7] =
-    ["api-key", "authorization", "cookie", "cookie2", "proxy-authorization", "x-api-key", "x-auth-token"];
 
 /// The headers that belong to one connection or to one message's framing.
 const FRAMING: [&str; 12] = [

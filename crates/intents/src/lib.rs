@@ -111,7 +111,7 @@ mod testing;
 pub use error::IntentError;
 pub use home::{Intents, OpenOptions};
 pub use input::{BackfillInput, BackfillSettings, IntentsInput, IntentsSettings, OrderBy, OrderByInput};
-pub use kept::{ALWAYS_KEPT, CREDENTIALS};
+pub use kept::ALWAYS_KEPT;
 pub use layer::{IntentsLayer, IntentsQueue, ResponseFuture};
 pub use operator::{
     ErrorRecord, IntentPage, IntentQuery, IntentRecord, IntentsStatus, PausedRecord, ResponseRecord,
@@ -119,3 +119,4 @@ pub use operator::{
 };
 pub use outside::{Freezer, Prepared, RunOutcome, Runner};
 pub use plan::{IntentsPlan, RouteRules};
+pub use sluicegate_core::headers::CREDENTIALS;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response};
-use sluicegate_core::{Access, Chance, Facts, Pins, Refusal};
+use sluicegate_core::{Access, Chance, Facts, Pins, Refusal, headers::came_over_tls};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -183,7 +183,7 @@ impl RolloutLayer {
                 headers: request.headers(),
                 tenant: settled.and_then(|settled| settled.tenant.as_ref()),
                 client: facts.client(),
-                secure: came_over_tls(request),
+                secure: came_over_tls(request.headers()),
             };
             let (point, set) = plan.sticky.point(known, &now.signer, &self.chance);
             cookie = set;
@@ -226,14 +226,6 @@ impl RolloutLayer {
 /// The route's name; empty in a service without routes.
 fn route_of(facts: &Facts) -> &str {
     facts.classified().map_or("", |settled| settled.route.name())
-}
-
-/// Whether a browser that sent this will send a `Secure` cookie again: the ingress, or whatever
-/// stands in front of a service without one, says so in `X-Forwarded-Proto`.
-fn came_over_tls<B>(request: &Request<B>) -> bool {
-    let told = request.headers().get("x-forwarded-proto").map(HeaderValue::as_bytes);
-    let nearest_the_client = told.and_then(|told| told.split(|byte| *byte == b',').next());
-    nearest_the_client.is_some_and(|proto| proto.trim_ascii().eq_ignore_ascii_case(b"https"))
 }
 
 impl<S> Layer<S> for RolloutLayer {

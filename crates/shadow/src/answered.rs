@@ -19,7 +19,7 @@ pub(crate) struct Whole {
     /// From the request's going out to the answer's head.
     pub(crate) took: Duration,
     /// What it takes of the room, for as long as it is held.
-    pub(crate) _taken: Taken,
+    pub(crate) _taken: Option<Taken>,
 }
 
 /// Those that wait for a request's answer, before it has come.
@@ -28,7 +28,8 @@ pub(crate) struct Waiting {
     pub(crate) copies: Vec<oneshot::Sender<Answered>>,
     /// The most that is kept of it.
     pub(crate) cap: usize,
-    pub(crate) taken: Taken,
+    /// None once nobody waits any more.
+    pub(crate) taken: Option<Taken>,
 }
 
 impl Waiting {
@@ -54,7 +55,8 @@ struct Hearing {
 
 impl Hearing {
     fn give_up(&mut self, why: Unpaired) {
-        self.gathered = BytesMut::new();
+        // What was held is free for others, however long the answer goes on.
+        (self.gathered, self.waiting.taken) = (BytesMut::new(), None);
         for copy in self.waiting.copies.drain(..) {
             drop(copy.send(Err(why)));
         }
@@ -70,7 +72,7 @@ impl Tap for AnswerTap {
         if hearing.gathered.len() + data.len() > hearing.waiting.cap {
             return hearing.give_up(Unpaired::PrimaryTooLarge);
         }
-        if !hearing.waiting.taken.grow(data.len()) {
+        if !hearing.waiting.taken.as_ref().is_some_and(|taken| taken.grow(data.len())) {
             return hearing.give_up(Unpaired::Memory);
         }
         hearing.gathered.extend_from_slice(data);
@@ -88,5 +90,34 @@ impl Tap for AnswerTap {
             // One that does not wait any more has run out of time.
             drop(copy.send(answered.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, StatusCode};
+    use sluicegate_body::{Budget, Tap};
+    use tokio::sync::oneshot;
+
+    use super::Waiting;
+    use crate::{outcome::Unpaired, room::Room};
+
+    #[test]
+    fn an_answer_that_goes_on_past_its_cap_holds_nothing_any_more() {
+        let room = Room::within(Budget::new(400));
+        let (tell, mut told) = oneshot::channel();
+        let waiting = Waiting { copies: vec![tell], cap: 4, taken: Some(room.hold()) };
+        let mut tap = waiting.answered(StatusCode::OK, &HeaderMap::new(), Duration::ZERO);
+        tap.data(&Bytes::from_static(b"one"));
+        assert_eq!(room.taken(), 3);
+        tap.data(&Bytes::from_static(b"two"));
+        assert_eq!(told.try_recv().unwrap().unwrap_err(), Unpaired::PrimaryTooLarge);
+        assert_eq!(room.taken(), 0, "while the answer streams on");
+        tap.data(&Bytes::from_static(b"three"));
+        tap.ended(true);
+        assert_eq!(room.taken(), 0);
     }
 }

@@ -12,18 +12,13 @@
 //!
 //! The rest goes as the primary got it, request id and trace context included.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use sha2::{Digest, Sha256};
+use sluicegate_core::headers::{CREDENTIALS, hex};
 
 use crate::input::ShadowSettings;
-
-/// Header fields by which a sender is known.
-pub const CREDENTIALS: [&str; 7] =
-    ["api-key", "authorization", "cookie", "cookie2", "proxy-authorization", "x-api-key", "x-auth-token"];
 
 /// Header fields that every copy carries.
 pub(crate) const ADDED: [&str; 3] = ["x-sluicegate-shadow", "shadow-id", "req-hash"];
@@ -113,14 +108,6 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

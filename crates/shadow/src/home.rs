@@ -198,11 +198,11 @@ impl Shadows {
             *shadowing.state.shown.write() = Some((settings.percent, settings.compare.is_some()));
             let ledger = settings.compare.as_ref().map(|compare| compare.ledger.clone());
             shadowing.state.ledger.set(&ledger.unwrap_or_else(LedgerSettings::default));
-            let mut compared = shadowing.state.compared.lock();
-            if compared.is_some() && *compared != shadowing.compared {
+            // One that does not compare for a while keeps what its pairs were pairs of.
+            let Some(now) = &shadowing.compared else { continue };
+            if shadowing.state.compared.lock().replace(now.clone()).is_some_and(|before| before != *now) {
                 shadowing.state.ledger.reset(home.now());
             }
-            compared.clone_from(&shadowing.compared);
         }
         if !shadowings.is_empty() && home.runner.get().is_none() {
             match Runner::start(home.room.clone(), home.clock.clone(), home.chance.clone()) {

@@ -81,7 +81,6 @@ impl ShadowLayer {
             headers: request.headers(),
             tenant: settled.and_then(|settled| settled.tenant.as_ref()),
             client: facts.and_then(Facts::client),
-            secure: came_over_tls(request),
         };
         let slot = facts.and_then(Facts::chosen_arm).map_or(Slot::First, |arm| arm.slot);
         let upstream = settled.map(|settled| settled.route.upstream_at(slot));
@@ -115,7 +114,7 @@ impl ShadowLayer {
         }
         let room = &self.shadows.home().room;
         if !copies.is_empty() {
-            begun.waiting = Some(Box::new(Waiting { copies, cap, taken: room.hold() }));
+            begun.waiting = Some(Box::new(Waiting { copies, cap, taken: Some(room.hold()) }));
         }
         begun.tap = Some(CopyTap::new(Copying {
             shadows: self.shadows.clone(),
@@ -127,7 +126,7 @@ impl ShadowLayer {
             },
             slot,
             gathered: BytesMut::new(),
-            taken: room.hold(),
+            taken: Some(room.hold()),
             tickets,
         }));
         begun
@@ -153,13 +152,6 @@ fn admit(shadowing: &Arc<Shadowing>, sampled: bool, length: u64) -> Result<Place
     }
     let place = state.place(settings.max_in_flight).ok_or(Outcome::InFlight)?;
     if state.admits(settings.max_rps) { Ok(place) } else { Err(Outcome::Rate) }
-}
-
-/// Whether a browser that sent this will send a `Secure` cookie again.
-fn came_over_tls<B>(request: &Request<B>) -> bool {
-    let told = request.headers().get("x-forwarded-proto").map(HeaderValue::as_bytes);
-    let nearest_the_client = told.and_then(|told| told.split(|byte| *byte == b',').next());
-    nearest_the_client.is_some_and(|proto| proto.trim_ascii().eq_ignore_ascii_case(b"https"))
 }
 
 impl<S> Layer<S> for ShadowLayer {

@@ -121,7 +121,6 @@ mod testing;
 pub use answered::AnswerTap;
 pub use compare::{AnswersInput, CompareInput, Comparer, Pointers};
 pub use comparison::{Answer, Comparison, Difference, IdsCompared, Kind, Seen, Shown};
-pub use head::CREDENTIALS;
 pub use home::{ShadowReport, ShadowStatus, Shadows, ShadowsOptions};
 pub use input::{MOST_SHADOWS, ShadowInput, ShadowSettings, ShadowsInput};
 pub use layer::{Shadow, ShadowFuture, ShadowLayer};

@@ -23,7 +23,7 @@ pub(crate) struct Pairing {
     pub(crate) at: SystemTime,
     pub(crate) primary: Arc<Whole>,
     pub(crate) copies: Vec<(Against, Result<Copied, Failed>)>,
-    pub(crate) _taken: Arc<Taken>,
+    pub(crate) _taken: Arc<Option<Taken>>,
     pub(crate) _place: Place,
 }
 

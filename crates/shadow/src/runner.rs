@@ -51,7 +51,7 @@ pub(crate) struct Job {
     pub(crate) shadowing: Arc<Shadowing>,
     pub(crate) head: Arc<CopyHead>,
     pub(crate) body: Bytes,
-    pub(crate) taken: Arc<Taken>,
+    pub(crate) taken: Arc<Option<Taken>>,
     pub(crate) place: Place,
     pub(crate) primary: Option<oneshot::Receiver<Answered>>,
     pub(crate) slot: Slot,

@@ -26,7 +26,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue};
-use sluicegate_core::{Chance, KeySource, Tenant, share::point};
+use sluicegate_core::{Chance, KeySource, Tenant, headers::came_over_tls, share::point};
 
 use crate::plan::Shadowing;
 
@@ -60,8 +60,6 @@ pub(crate) struct Known<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) tenant: Option<&'a Tenant>,
     pub(crate) client: Option<IpAddr>,
-    /// It came over TLS.
-    pub(crate) secure: bool,
 }
 
 /// Whether the request is copied; with the cookie that its answer must set.
@@ -74,7 +72,7 @@ pub(crate) fn is_in(
     if share.is_settled() {
         return (share.holds(0), None);
     }
-    let Known { headers, tenant, client, secure } = known;
+    let Known { headers, tenant, client } = known;
     match shadowing.settings.sample_by.as_ref().unwrap_or(&KeySource::PerRequest) {
         KeySource::Cookie(name) => {
             if let Some(key) = name.values(headers).find(|value| is_drawn(value)) {
@@ -83,7 +81,7 @@ pub(crate) fn is_in(
             let mut key = String::with_capacity(CHARACTERS);
             // Writing to a string does not fail.
             let _ = write!(key, "{:016x}", chance.bits());
-            let secure = if secure { "; Secure" } else { "" };
+            let secure = if came_over_tls(headers) { "; Secure" } else { "" };
             let name = name.as_str();
             let cookie = format!("{name}={key}; Path=/; Max-Age={MAX_AGE}; HttpOnly; SameSite=Lax{secure}");
             (share.holds(point(key.as_bytes(), seed)), HeaderValue::try_from(cookie).ok())

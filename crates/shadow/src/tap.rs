@@ -43,7 +43,8 @@ pub(crate) struct Copying {
     /// Which of a rollout's upstreams the request is for.
     pub(crate) slot: Slot,
     pub(crate) gathered: BytesMut,
-    pub(crate) taken: Taken,
+    /// None once no copy will be sent: what was held is free for others, however long the body goes on.
+    pub(crate) taken: Option<Taken>,
     pub(crate) tickets: Vec<Ticket>,
 }
 
@@ -60,11 +61,12 @@ impl Tap for CopyTap {
         for ticket in tickets.extract_if(.., |it| it.shadowing.settings.max_body < length) {
             ticket.give_up(Outcome::BodyTooLarge);
         }
-        if !tickets.is_empty() && !taken.grow(data.len()) {
+        let has_room = taken.as_ref().is_some_and(|taken| tickets.is_empty() || taken.grow(data.len()));
+        if !has_room {
             tickets.drain(..).for_each(|ticket| ticket.give_up(Outcome::Memory));
         }
         if tickets.is_empty() {
-            *gathered = BytesMut::new();
+            (*gathered, *taken) = (BytesMut::new(), None);
             return;
         }
         // A copy of the bytes and not a handle: a handle would keep the connection's whole read
@@ -86,5 +88,44 @@ impl Tap for CopyTap {
                 state.counts.add(Outcome::QueueFull);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use http::{HeaderMap, Method};
+    use sluicegate_body::Tap;
+    use sluicegate_core::Slot;
+
+    use super::{CopyTap, Copying, Ticket};
+    use crate::{head::CopyHead, outcome::Outcome, testing::Rig};
+
+    #[tokio::test]
+    async fn a_body_that_goes_on_past_its_cap_holds_nothing_any_more() {
+        let rig = Rig::new();
+        let shadowing = rig.shadowing("search", "lab", r#"{ "percent": 100, "max_body": "4B" }"#);
+        let room = &rig.shadows.home().room;
+        let place = shadowing.state.place(1).unwrap();
+        let mut tap = CopyTap::new(Copying {
+            shadows: rig.shadows.clone(),
+            head: CopyHead {
+                method: Method::POST,
+                uri: "/search".parse().unwrap(),
+                headers: HeaderMap::new(),
+                writes: false,
+            },
+            slot: Slot::First,
+            gathered: BytesMut::new(),
+            taken: Some(room.hold()),
+            tickets: vec![Ticket { shadowing: shadowing.clone(), place, primary: None }],
+        });
+        tap.data(&Bytes::from_static(b"one"));
+        assert_eq!((room.taken(), shadowing.state.in_flight()), (3, 1));
+        tap.data(&Bytes::from_static(b"two"));
+        assert_eq!((room.taken(), shadowing.state.in_flight()), (0, 0), "while the body streams on");
+        tap.data(&Bytes::from_static(b"three"));
+        tap.ended(true);
+        assert_eq!(shadowing.state.counts.of(Outcome::BodyTooLarge), 1);
     }
 }

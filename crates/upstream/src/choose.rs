@@ -22,9 +22,6 @@ use crate::{
     registry::Upstream,
 };
 
-/// How often an endpoint is looked for that comes back while it is looked for.
-const LOOKS: usize = 8;
-
 impl Upstream {
     /// How long until the first of its endpoints lets a request through; zero where one does now.
     /// None says that all of them are left out for their pins.
@@ -58,16 +55,12 @@ impl<B: RequestBody> Pools<B> {
     /// endpoints takes the request. `reads` says that it may be spent on finding out whether an
     /// endpoint serves the right pins again.
     pub(crate) fn choose(&self, upstream: &Upstream, tried: &[u64], reads: bool) -> Result<Trial, Failure> {
-        let mut chosen = self.choose_now(upstream, tried, reads);
-        for _ in 0..LOOKS {
-            // Left out when it was looked for, and nothing is wrong with it when that is to be told:
-            // it has been put right in between.
-            if !matches!(&chosen, Err(Failure::Mismatch(diff)) if diff.is_empty()) {
-                break;
-            }
-            chosen = self.choose_now(upstream, tried, reads);
+        match self.choose_now(upstream, tried, reads) {
+            // Left out when it was looked for, and put right before it could be told what is wrong:
+            // what is told is read under the lock under which it comes back, so it is there now.
+            Err(Failure::Mismatch(diff)) if diff.is_empty() => self.choose_now(upstream, tried, reads),
+            chosen => chosen,
         }
-        chosen
     }
 
     fn choose_now(&self, upstream: &Upstream, tried: &[u64], reads: bool) -> Result<Trial, Failure> {

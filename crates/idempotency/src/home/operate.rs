@@ -5,13 +5,13 @@ use std::{fmt, str::FromStr, time::Duration};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sluicegate_core::headers::hex;
 use sluicegate_store::{
     Expect, Holder, Put, RecordKey, StoreError, Swapped, Tag,
     fence::{Fence, FenceState, StoredAnswer, StoredBody, unknown},
 };
 
 use super::{Blind, Fences, Found};
-use crate::key::hex;
 
 /// How many records one look for keys goes through at most; then it says where to go on.
 const LOOKED_AT: usize = 20_000;

@@ -3,7 +3,9 @@ use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt;
 use serde_json::json;
 
-use super::{ADDED, CREDENTIALS, CopyHead};
+use sluicegate_core::headers::CREDENTIALS;
+
+use super::{ADDED, CopyHead};
 use crate::input::{ShadowInput, ShadowSettings};
 
 fn settings(more: &serde_json::Value) -> ShadowSettings {

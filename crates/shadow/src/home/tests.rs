@@ -70,5 +70,13 @@ async fn what_was_found_by_other_rules_says_nothing() {
     compares(r#""keep": 5"#);
     assert_eq!(since(), first, "what is kept is no rule");
     compares(r#""ignore": ["/took"]"#);
-    assert!(since() > first);
+    let second = since();
+    assert!(second > first);
+    // Also where nothing was compared in between.
+    rig.shadows.apply(&[rig.shadowing("retrieve", "lab", r#"{ "percent": 10 }"#)]);
+    compares(r#""ignore": ["/took"]"#);
+    assert_eq!(since(), second);
+    rig.shadows.apply(&[rig.shadowing("retrieve", "lab", r#"{ "percent": 10 }"#)]);
+    compares("");
+    assert!(since() > second);
 }

@@ -8,7 +8,7 @@ use sluicegate_config::{
     problem_at,
 };
 use sluicegate_core::KeyInput;
-use sluicegate_shadow::{ShadowPlan, Targets};
+use sluicegate_shadow::{ShadowPlan, ShadowsInput, Targets};
 use sluicegate_upstream::{Prepared, Upstream, UpstreamSettings};
 
 use super::{Homes, leads::Leads};
@@ -18,37 +18,25 @@ fn for_copies(upstream: &str) -> String {
     format!("shadow/{upstream}")
 }
 
-/// The upstreams that requests themselves lead to.
-fn led_to(document: &Document) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    for route in &document.routes {
-        match &route.upstream {
-            UpstreamRef::Named(name) => names.extend([name.as_str()]),
-            UpstreamRef::Rollout(reference) => {
-                let rollout = document.rollouts.get(&reference.rollout);
-                names.extend(rollout.iter().flat_map(|it| [it.active.as_str(), it.candidate.as_str()]));
-            }
+/// The upstreams that a route's own requests lead to.
+fn own_of<'a>(document: &'a Document, route: &'a RouteInput) -> Vec<&'a str> {
+    match &route.upstream {
+        UpstreamRef::Named(name) => vec![name],
+        UpstreamRef::Rollout(reference) => {
+            let rollout = document.rollouts.get(&reference.rollout);
+            rollout.iter().flat_map(|it| [it.active.as_str(), it.candidate.as_str()]).collect()
         }
     }
-    names
 }
 
 /// The upstreams that get copies: the shadows, and the routes' own for the noise.
 fn copied_to(document: &Document) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     for route in &document.routes {
-        let Some(shadows) = &route.shadow else { continue };
-        for (_, shadow) in shadows.each() {
+        for (_, shadow) in route.shadow.iter().flat_map(ShadowsInput::each) {
             names.insert(shadow.to.as_str());
-            if shadow.compare.is_none() || shadow.noise == 0.0 {
-                continue;
-            }
-            match &route.upstream {
-                UpstreamRef::Named(name) => names.extend([name.as_str()]),
-                UpstreamRef::Rollout(reference) => {
-                    let rollout = document.rollouts.get(&reference.rollout);
-                    names.extend(rollout.iter().flat_map(|it| [it.active.as_str(), it.candidate.as_str()]));
-                }
+            if shadow.compare.is_some() && shadow.noise > 0.0 {
+                names.extend(own_of(document, route));
             }
         }
     }
@@ -60,7 +48,8 @@ fn copied_to(document: &Document) -> BTreeSet<&str> {
 pub(super) fn upstream_settings(loaded: &Loaded) -> Result<Vec<UpstreamSettings>, Vec<Problem>> {
     let resolve = |path: &Path| loaded.source.resolve(path);
     let document = &*loaded.document;
-    let (led_to, copied_to) = (led_to(document), copied_to(document));
+    let led_to: BTreeSet<&str> = document.routes.iter().flat_map(|route| own_of(document, route)).collect();
+    let copied_to = copied_to(document);
     let (mut settings, mut problems) = (Vec::new(), Vec::new());
     for (name, input) in &document.upstreams {
         let only_copies = copied_to.contains(name.as_str()) && !led_to.contains(name.as_str());
