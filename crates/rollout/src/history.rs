@@ -1,9 +1,13 @@
 //! What was decided, kept for a postmortem.
 //!
 //! It is a record of its own, since it is larger than the state that every gateway reads four
-//! times a second. The state carries its last decision, and each gateway that meets a decision
-//! which the history lacks adds it: so none is lost when a gateway dies between the two
-//! writes, as long as one of them goes on.
+//! times a second. The state carries its last decision, and those before it that its writer has
+//! not seen in the history; each gateway that meets a decision which the history lacks adds it.
+//! So none is lost when a gateway dies between the two writes, as long as one of them goes on.
+//!
+//! Each gateway remembers the end of the history too, and adds what a store has lost of it: Redis
+//! may lose what it has acknowledged within its last second (`appendfsync everysec`). What is
+//! lost for good is a decision that no living gateway has read.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +77,12 @@ impl History {
         let kept = written.len() - fit.count();
         let tail = Self { format: self.format, decisions: self.decisions[kept..].to_vec() };
         serde_json::to_vec(&tail).map_err(wrong)
+    }
+
+    /// The last of them, as many as this at most.
+    #[must_use]
+    pub fn last(&self, most: usize) -> &[Decision] {
+        &self.decisions[self.decisions.len().saturating_sub(most)..]
     }
 
     /// Adds decisions that are not there yet; says whether there was one.

@@ -69,6 +69,10 @@ pub struct State {
     pub phase: Phase,
     /// How it came to be there.
     pub last: Decision,
+    /// The decisions before it that the history was not seen to have when this was written,
+    /// oldest first: who made them may be gone before it could tell them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Decision>,
     /// Gateways that do not want the next step to be taken.
     #[serde(default)]
     pub objections: Vec<Objection>,
@@ -159,6 +163,7 @@ impl State {
                 report: None,
                 pins: around.pins.clone(),
             },
+            untold: Vec::new(),
             objections: Vec::new(),
         }
     }

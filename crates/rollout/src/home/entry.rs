@@ -14,11 +14,15 @@ use tokio::sync::Notify;
 
 use super::{Declared, watch_over::Watch};
 use crate::{
-    history::MOST_DECISIONS,
+    history::{History, MOST_DECISIONS},
     machine::{Actor, ArmPins, Around, Command, Decision, Finding, Meeting, Secret, State, meet, pins_of},
     traffic::Traffic,
     view::{Shared, View},
 };
+
+/// How many decisions of the history a gateway remembers: more than people and gateways make in
+/// the moments that a store may lose.
+const REMEMBERED: usize = 32;
 
 /// A rollout on this gateway.
 #[derive(Debug)]
@@ -47,11 +51,13 @@ pub(crate) struct Inner {
     pub(crate) cut: Option<Cut>,
     /// What stands in the way of reading or writing the record.
     pub(crate) trouble: Option<String>,
-    /// The decision that the history was last seen to have, by its number and time.
-    pub(super) recorded: Option<(u64, Timestamp)>,
-    /// Decisions that this gateway has written, until the history has them: others may have
-    /// gone on from there meanwhile.
+    /// The end of the history as it was last seen, oldest first. A store that loses its last
+    /// writes may lose several decisions; whoever remembers them adds them again.
+    pub(super) seen: Vec<Decision>,
+    /// What the history was not seen to have, oldest first.
     pub(super) untold: Vec<Decision>,
+    /// Whether nothing has happened to the record since the history was seen.
+    pub(super) told: bool,
     /// What is looked at.
     pub(crate) watch: Watch,
     /// What was found and is to be written over the state of this tag.
@@ -113,8 +119,9 @@ impl Entry {
                 known: None,
                 cut: None,
                 trouble: None,
-                recorded: None,
+                seen: Vec::new(),
                 untold: Vec::new(),
+                told: false,
                 watch: Watch::default(),
                 found: None,
                 waits: None,
@@ -150,6 +157,7 @@ impl Entry {
         if meet(known, Some(&state)) != Meeting::Adopt {
             return false;
         }
+        inner.remember(state.untold.iter().chain([&state.last]));
         inner.known = Some(Known { state: Arc::new(state), tag });
         self.refresh(&mut inner);
         true
@@ -205,12 +213,24 @@ impl Entry {
 }
 
 impl Inner {
-    /// These are to be in the history.
-    pub(super) fn remember(&mut self, decisions: impl Iterator<Item = Decision>) {
-        self.untold.extend(decisions);
+    /// The history must have these. Where they are no news the history is looked at all the
+    /// same: the record was written again, maybe because the store has lost something.
+    pub(super) fn remember<'a>(&mut self, decisions: impl Iterator<Item = &'a Decision>) {
+        for decision in decisions {
+            if !self.seen.contains(decision) && !self.untold.contains(decision) {
+                self.untold.push(decision.clone());
+            }
+        }
         // It holds no more either.
         let too_many = self.untold.len().saturating_sub(MOST_DECISIONS);
         self.untold.drain(..too_many);
+        self.told = false;
+    }
+
+    /// The history is this, with all of `told`.
+    pub(super) fn told(&mut self, told: &[Decision], history: &History) {
+        self.untold.retain(|decision| !told.contains(decision));
+        self.seen = history.last(REMEMBERED).to_vec();
     }
 
     /// The state that holds here: the known one, or what an abort makes of it.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{Entry, Gate, Home, POLL, entry::Known};
 use crate::{
     history::History,
-    machine::{Actor, Decision, FORMAT, Finding, Meeting, Secret, State, meet},
+    machine::{Actor, FORMAT, Finding, Meeting, Secret, State, meet},
 };
 
 /// How long the store is waited for.
@@ -35,6 +35,10 @@ const OWNER: &str = "\u{1f}rollouts";
 /// always fits into a store that is full: replacing a record by one that is not larger needs
 /// no room.
 const ROOM: usize = 4096;
+
+/// The most decisions that the record carries for the history: more than gateways make before
+/// they have told the first.
+const CARRIED: usize = 8;
 
 /// What became of a write.
 #[derive(Debug)]
@@ -74,6 +78,8 @@ impl Home {
             } else {
                 tracing::info!(rollout = %entry.name, "the record of a rollout can be read and written again");
             }
+            // A store that comes back may have lost what it had.
+            inner.told = false;
             inner.trouble = trouble;
             drop(inner);
             self.changed();
@@ -216,9 +222,12 @@ impl Home {
         &self,
         entry: &Entry,
         expect: Expect,
-        next: State,
+        mut next: State,
         over: Option<&State>,
     ) -> Result<Written, Trouble> {
+        next.untold = entry.lock().untold.clone();
+        let too_many = next.untold.len().saturating_sub(CARRIED);
+        next.untold.drain(..too_many);
         let value = encode(&next).or_else(|_| encode(&shortened(&next)))?;
         let (mut tag, mut swapped) = self.swap(entry.record, expect, value).await?;
         if matches!(swapped, Swapped::Full(_)) {
@@ -238,8 +247,8 @@ impl Home {
                 rollout = %entry.name, by = %decision.by, act = decision.act.as_str(), reason = decision.reason,
                 weight = decision.weight[1], "a rollout was changed"
             );
-            // The one before may not have been told yet, if its gateway has died.
-            entry.lock().remember(over.map(|over| over.last.clone()).into_iter().chain([decision]));
+            // Others may have gone on from there meanwhile, so that it was not adopted.
+            entry.lock().remember([&decision].into_iter());
             // The state is written, whatever comes of the history: the next round tries again,
             // and says what is in the way.
             drop(self.record_last(entry).await);
@@ -265,30 +274,30 @@ impl Home {
         Ok((tag, swapped))
     }
 
-    /// Adds the last decision to the history, and those that this gateway has made before it,
-    /// where it lacks them.
+    /// Adds to the history what it lacks, where anything has happened since it was last seen.
     async fn record_last(&self, entry: &Entry) -> Result<(), Trouble> {
-        let Some(known) = entry.known() else { return Ok(()) };
-        let last = &known.state.last;
-        let mut decisions = {
-            let inner = entry.lock();
-            if inner.untold.is_empty() && inner.recorded == Some((last.seq, last.at)) {
-                return Ok(());
-            }
-            inner.untold.clone()
-        };
-        decisions.push(last.clone());
-        self.record(entry, &decisions).await?;
-        entry.lock().untold.retain(|decision| !decisions.contains(decision));
-        Ok(())
+        let is_told = std::mem::replace(&mut entry.lock().told, true);
+        if is_told {
+            return Ok(());
+        }
+        let recorded = self.record(entry).await;
+        if recorded.is_err() {
+            entry.lock().told = false;
+        }
+        recorded.map(drop)
     }
 
-    async fn record(&self, entry: &Entry, decisions: &[Decision]) -> Result<(), Trouble> {
+    /// The history, with what this gateway remembers and it lacked.
+    pub(super) async fn record(&self, entry: &Entry) -> Result<History, Trouble> {
         for _ in 0..TRIES {
             let found = ask(self.store.get(entry.history)).await?;
             let expect = found.as_ref().map_or(Expect::Absent, |found| Expect::Tag(found.tag));
             let mut history = read_history(found)?;
-            let swapped = if history.add(decisions) {
+            let decisions = {
+                let inner = entry.lock();
+                [&*inner.seen, &*inner.untold].concat()
+            };
+            let swapped = if history.add(&decisions) {
                 let value = history.encode().map_err(Trouble::Store)?;
                 self.swap(entry.history, expect, value).await?.1
             } else {
@@ -296,19 +305,14 @@ impl Home {
             };
             match swapped {
                 Swapped::Done => {
-                    entry.lock().recorded = decisions.last().map(|last| (last.seq, last.at));
-                    return Ok(());
+                    entry.lock().told(&decisions, &history);
+                    return Ok(history);
                 }
                 Swapped::Conflict(_) => {}
                 Swapped::Full(full) => return Err(Trouble::Full(full)),
             }
         }
         Err(Trouble::Store("the record of the rollout's history kept changing".to_owned()))
-    }
-
-    /// The decisions that are kept.
-    pub(super) async fn history(&self, entry: &Entry) -> Result<History, Trouble> {
-        read_history(ask(self.store.get(entry.history)).await?)
     }
 }
 
@@ -337,6 +341,7 @@ fn shortened(state: &State) -> State {
     let mut short = state.clone();
     short.last.report = None;
     short.last.pins.clear();
+    short.untold.clear();
     short.objections.clear();
     short
 }

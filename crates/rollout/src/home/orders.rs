@@ -111,10 +111,11 @@ impl Rollouts {
         self.status_of(name)
     }
 
-    /// What was decided, oldest first.
+    /// What was decided, oldest first. What a store has lost of it and this gateway remembers is
+    /// written again.
     pub async fn history(&self, name: &str) -> Result<History, RolloutError> {
         let entry = self.0.entry(name)?;
-        Ok(self.0.history(&entry).await?)
+        Ok(self.0.record(&entry).await?)
     }
 }
 

@@ -46,17 +46,21 @@ pub(super) enum Mood {
     Hangs,
     /// This many writes are made and answered by an error.
     LosesAnswers(u32),
+    /// What is asked of the history is answered by an error, and not done.
+    WithoutHistory,
 }
 
 impl Shaky {
     fn asked<T: Send + 'static>(
         &self,
+        key: RecordKey,
         writes: bool,
         ask: impl FnOnce(&Memory) -> Answered<T>,
     ) -> Answered<T> {
         let mut mood = self.mood.lock();
         match &mut *mood {
-            Mood::Down => Box::pin(ready(Err(StoreError::new("connection refused")))),
+            Mood::WithoutHistory if key != RecordKey::reserved("rollout-history", NAME) => ask(&self.memory),
+            Mood::Down | Mood::WithoutHistory => Box::pin(ready(Err(StoreError::new("connection refused")))),
             Mood::Hangs => Box::pin(pending()),
             Mood::LosesAnswers(left) if writes && *left > 0 => {
                 *left -= 1;
@@ -70,10 +74,10 @@ impl Shaky {
 
 impl Records for Shaky {
     fn get(&self, key: RecordKey) -> Answered<Option<Record>> {
-        self.asked(false, |memory| memory.get(key))
+        self.asked(key, false, |memory| memory.get(key))
     }
     fn swap(&self, key: RecordKey, expect: Expect, put: Option<Put>) -> Answered<Swapped> {
-        self.asked(true, |memory| memory.swap(key, expect, put))
+        self.asked(key, true, |memory| memory.swap(key, expect, put))
     }
     fn beat(&self, held: Vec<(RecordKey, Tag)>) -> Answered<Vec<bool>> {
         self.memory.beat(held)

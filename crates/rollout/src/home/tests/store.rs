@@ -93,8 +93,55 @@ async fn what_the_store_has_lost_is_written_again() {
         assert_eq!((gateway.status().epoch, gateway.status().last), (before.epoch, before.last.clone()));
     }
     pass(&mut [&mut one, &mut two, &mut third], Duration::from_secs(1)).await;
-    let kept = one.rollouts.history("retriever").await.unwrap();
-    assert!(kept.decisions.contains(decisions.decisions.last().unwrap()), "{kept:?}");
+    let kept = third.rollouts.history("retriever").await.unwrap();
+    assert!(decisions.decisions.iter().all(|decision| kept.decisions.contains(decision)), "{kept:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_that_the_store_has_lost_are_told_again_by_whoever_read_them() {
+    let rig = Rig::new();
+    let mut one = rig.one().await;
+    let mut two = rig.gateway("two", json!({})).await;
+    for weight in [1, 2, 3, 4] {
+        one.rollouts.set_weight("retriever", weight, "ann").await.unwrap();
+    }
+    until(&mut [&mut one, &mut two], |gateways| gateways[1].serves().0 == 4).await;
+    pass(&mut [&mut one, &mut two], Duration::from_secs(1)).await;
+    let decisions = one.rollouts.history("retriever").await.unwrap();
+    assert_eq!(decisions.decisions.len(), 5);
+    // Who made them dies, and the store loses the history alone, and then both records.
+    one.kill().await;
+    rig.wipe("rollout-history").await;
+    assert_eq!(two.rollouts.history("retriever").await.unwrap(), decisions, "seen by whoever asks");
+    rig.wipe("rollout").await;
+    rig.wipe("rollout-history").await;
+    let mut third = rig.gateway("third", json!({})).await;
+    until(&mut [&mut two, &mut third], |gateways| gateways[1].serves().0 == 4).await;
+    pass(&mut [&mut two, &mut third], Duration::from_secs(1)).await;
+    let kept = third.rollouts.history("retriever").await.unwrap();
+    assert!(decisions.decisions.iter().all(|decision| kept.decisions.contains(decision)), "{kept:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn decisions_of_a_gateway_that_dies_before_it_tells_them_are_told_by_another() {
+    let rig = Rig::new();
+    let mut one = rig.one().await;
+    pass(&mut [&mut one], Duration::from_secs(1)).await;
+    rig.mood(Mood::WithoutHistory);
+    for weight in [1, 2, 3] {
+        one.rollouts.set_weight("retriever", weight, "ann").await.unwrap();
+    }
+    one.kill().await;
+    rig.mood(Mood::Up);
+    let two = rig.gateway("two", json!({})).await;
+    let history = two.rollouts.history("retriever").await.unwrap();
+    let seqs: Vec<_> = history.decisions.iter().map(|decision| decision.seq).collect();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+    // Once they are told the record carries them no longer.
+    two.rollouts.set_weight("retriever", 4, "bob").await.unwrap();
+    two.rollouts.set_weight("retriever", 5, "bob").await.unwrap();
+    let record = rig.record().await.unwrap();
+    assert!(!String::from_utf8_lossy(&record.value).contains("untold"));
 }
 
 #[tokio::test(start_paused = true)]
