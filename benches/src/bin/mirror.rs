@@ -47,6 +47,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The turns of `--quick`.
 const SHORT: Duration = Duration::from_millis(700);
+/// The first lines of the table of `--bad` are the gateway without a shadow, twice.
+const WITHOUT: usize = 2;
 /// Requests a second of `--quick`: a gateway that is not optimized answers as many.
 const FEW: u32 = 500;
 
@@ -178,12 +180,13 @@ fn burdens(course: &Course) -> Result<(), Failure> {
     print_head(course);
     println!(
         "The gateway compares, sends 10 % noise, gives a copy one second, and its breaker for the shadow is \
-         off, so that each copy goes all of its bad way. RSS is the most that was ever resident.\n"
+         off, so that each copy goes all of its bad way. RSS is the most that was ever resident. In brackets \
+         the bounds within which chance lets the ratio be, in 95 of 100 cases.\n"
     );
     println!("{}", Burdens(&burdens));
     burdens.iter().enumerate().try_for_each(|(place, burden)| {
         let name = format!("the shadow: {}", burden.name);
-        check(&name, burden.failed(), place == 0 || burden.copies() > 0)
+        check(&name, burden.failed(), place < WITHOUT || burden.copies() > 0)
     })
 }
 

@@ -1,11 +1,15 @@
 //! Shadows as nobody wants them.
 //!
-//! Those that are a server run at the lowest priority: in life they are on another machine, and
-//! here what they waste must not be what slows the clients down.
+//! Those that are a server give way to all others (`SCHED_IDLE`): in life they are on another
+//! machine, and here what they waste must not be what slows the clients down.
 
 use std::{io, path::Path, process::Command, time::Duration};
 
 use clap::ValueEnum;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -38,8 +42,6 @@ const NOWHERE: &str = "shadow.invalid:80";
 const PAUSE: Duration = Duration::from_millis(20);
 /// Of an answer that has no end.
 const CHUNK: usize = 16 * 1024;
-/// The lowest priority of `setpriority(2)`.
-const NICE: i32 = 19;
 
 impl Bad {
     /// All of them.
@@ -80,7 +82,9 @@ impl Bad {
     ///
     /// Accepting failed, or the priority cannot be lowered.
     pub async fn serve(self) -> io::Result<()> {
-        rustix::process::setpriority_process(None, NICE)?;
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+            .map_err(|error| io::Error::other(format!("{error:?}")))?;
         let socket = TcpSocket::new_v4()?;
         socket.bind(([127, 0, 0, 1], 0).into())?;
         let address = socket.local_addr()?;

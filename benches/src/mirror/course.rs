@@ -93,7 +93,9 @@ impl Course {
         let start = |at: &str, copies| self.start(folder.path(), (behind, at), System::Sluicegate, copies);
         let alone = start("", Copies::None)?;
         let mut unburdened = Burden { name: "there is none", ..Burden::default() };
-        let mut all = Vec::new();
+        // One more without a shadow, for what differs where nothing does.
+        let again = Burden { name: "there is none, again", ..Burden::default() };
+        let mut all = vec![Burdened { running: start("", Copies::None)?, _shadow: None, burden: again }];
         for bad in Bad::ALL {
             let (shadow, at) = bad.start(&self.own)?;
             let running = start(&at, Copies::Burdened)?;

@@ -8,7 +8,7 @@ use super::{
     systems::{Copies, System},
     turn::Turn,
 };
-use crate::stats::median;
+use crate::stats::{bounds_of_median, median};
 
 /// Turns with copies, each beside the one without that was taken next to it.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +22,25 @@ impl Pairs<'_> {
         median(&self.with.iter().map(of).collect::<Vec<_>>())
     }
 
+    fn each(self, of: impl Fn(&Turn, &Turn) -> f64) -> Vec<f64> {
+        self.with.iter().zip(self.without).map(|(with, without)| of(with, without)).collect()
+    }
+
     fn paired(self, of: impl Fn(&Turn, &Turn) -> f64) -> f64 {
-        median(
-            &self.with.iter().zip(self.without).map(|(with, without)| of(with, without)).collect::<Vec<_>>(),
-        )
+        median(&self.each(of))
     }
 
     fn ratio(self, of: impl Fn(&Turn) -> f64) -> f64 {
         self.paired(|with, without| of(with) / of(without))
+    }
+
+    /// The ratio, and between which bounds chance lets it be.
+    fn bounded_ratio(self, of: impl Fn(&Turn) -> f64) -> String {
+        let ratios = self.each(|with, without| of(with) / of(without));
+        match bounds_of_median(&ratios) {
+            Some((low, high)) => format!("{:.3} ({low:.2} to {high:.2})", median(&ratios)),
+            None => format!("{:.3}", median(&ratios)),
+        }
     }
 
     fn failed(self) -> u64 {
@@ -164,7 +175,7 @@ impl fmt::Display for Burdens<'_> {
             let pairs = burden.pairs();
             let ratio = |of: fn(&Turn) -> f64| {
                 let paired = !pairs.without.is_empty();
-                if paired { format!("{:.3}", pairs.ratio(of)) } else { "-".to_owned() }
+                if paired { pairs.bounded_ratio(of) } else { "-".to_owned() }
             };
             writeln!(
                 f,

@@ -1,8 +1,10 @@
 //! The threads that send copies and compare answers.
 //!
-//! Copies go out on a thread of their own, over connections of their own, at the lowest priority
-//! that the system has for threads: a shadow that floods the gateway with answers takes what the
-//! workers leave. What a worker does for a copy ends with putting it into a bounded queue; it
+//! Copies go out on a thread of their own, over connections of their own, under Linux's
+//! `SCHED_IDLE`: a shadow that floods the gateway with answers takes what the workers leave. (The
+//! lowest priority of the usual policy is not enough: since Linux 6.6 a worker that wakes may have
+//! to wait for such a thread's slice to end, which made the worst of a hundred requests twice as
+//! slow.) What a worker does for a copy ends with putting it into a bounded queue; it
 //! never waits, and where the queue is full the copy is left out and counted. Answers are
 //! compared on a second thread, so that a large pair does not make the copies behind it look slow.
 //!
@@ -20,6 +22,10 @@ use std::{
 use bytes::Bytes;
 use sluicegate_core::{Chance, Clock, Slot};
 use sluicegate_upstream::Proxy;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     task::LocalSet,
@@ -41,9 +47,6 @@ const WAITING: usize = 1024;
 
 /// Pairs that wait for the thread that compares them.
 const PAIRS: usize = 256;
-
-/// The priority of both threads: the lowest of `setpriority(2)`.
-const NICE: i32 = 19;
 
 /// A copy to be sent.
 #[derive(Debug)]
@@ -81,6 +84,13 @@ impl Runner {
         Ok(Self(jobs))
     }
 
+    /// One whose thread takes nothing, and has room for so many copies.
+    #[cfg(test)]
+    pub(crate) fn stalled(room: usize) -> (Self, mpsc::Receiver<Job>) {
+        let (jobs, inbox) = mpsc::channel(room);
+        (Self(jobs), inbox)
+    }
+
     /// Hands a copy over; false where the thread is behind, or gone.
     #[must_use]
     pub(crate) fn send(&self, job: Job) -> bool {
@@ -109,9 +119,28 @@ fn compare(inbox: &std_mpsc::Receiver<Pairing>) {
 
 /// A system that refuses leaves the thread as it is: the caps still hold.
 fn lower_priority() {
-    // On Linux a thread's own id names the thread alone.
-    let thread = rustix::thread::gettid();
-    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
-        tracing::warn!(%error, "the threads of the shadows run at the priority of all others");
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+        tracing::warn!(?error, "the threads of the shadows run at the priority of all others");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lower_priority;
+
+    /// `SCHED_IDLE`, as `/proc` has it.
+    const IDLE: &str = "5";
+
+    #[test]
+    fn the_threads_give_way_to_all_others() {
+        let policy = std::thread::spawn(|| {
+            lower_priority();
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            // Field 41 of proc_pid_stat(5); the name, which may hold anything, is the second.
+            let after_name = stat.rsplit_once(')').unwrap().1;
+            after_name.split_whitespace().nth(38).unwrap().to_owned()
+        });
+        assert_eq!(policy.join().unwrap(), IDLE);
     }
 }

@@ -185,3 +185,56 @@ fn outcome(refusal: &Refusal) -> Outcome {
         _ => Outcome::Reset,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Method};
+    use sluicegate_core::Slot;
+    use tokio::{sync::oneshot, task::LocalSet};
+
+    use super::*;
+    use crate::{answered::Whole, head::CopyHead, testing::Rig};
+
+    #[tokio::test]
+    async fn a_pair_that_the_comparing_thread_has_no_place_for_is_let_go_and_counted() {
+        let rig = Rig::new();
+        let shadowing = rig.shadowing("search", "lab", r#"{ "percent": 100, "compare": {} }"#);
+        let room = rig.shadows.home().room.clone();
+        let (tell, told) = oneshot::channel();
+        let answer = Answer {
+            status: http::StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(b"{}"),
+        };
+        let whole = Whole { answer, took: Duration::ZERO, _taken: Some(room.hold()) };
+        tell.send(Ok(Arc::new(whole))).unwrap();
+        let taken = room.hold();
+        assert!(taken.grow(100));
+        let job = Job {
+            shadowing: shadowing.clone(),
+            head: Arc::new(CopyHead {
+                method: Method::GET,
+                uri: "/search".parse().unwrap(),
+                headers: HeaderMap::new(),
+                writes: false,
+            }),
+            body: Bytes::new(),
+            taken: Arc::new(Some(taken)),
+            place: shadowing.state.place(1).unwrap(),
+            primary: Some(told),
+            slot: Slot::First,
+        };
+        // It is there and takes nothing.
+        let (pairs, _inbox) = std::sync::mpsc::sync_channel(0);
+        let sending = Sending {
+            room: room.clone(),
+            clock: Clock::system(),
+            chance: Arc::new(Chance::seeded(1)),
+            pairs,
+        };
+        let all = async { send_all(job, Proxy::new(Chance::seeded(2)), Rc::new(sending)).await };
+        LocalSet::new().run_until(all).await;
+        assert_eq!((shadowing.state.in_flight(), room.taken()), (0, 0));
+        assert_eq!(shadowing.state.counts.unpaired()["behind"], 1);
+    }
+}

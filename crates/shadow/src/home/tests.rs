@@ -1,9 +1,17 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
 use prometheus_client::{encoding::text::encode, registry::Registry};
+use sluicegate_body::Teed;
+use sluicegate_core::{Chance, Refusal};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::{
+    CopyTap, ShadowLayer, ShadowPlan,
     outcome::{Outcome, Unpaired},
+    runner::Runner,
     testing::Rig,
 };
 
@@ -29,6 +37,30 @@ async fn what_is_not_taken_is_not_shown_and_what_is_gone_is_forgotten() {
     rig.shadows.apply(&[]);
     assert!(rig.shadows.status().is_empty() && rig.shadows.report("retrieve").is_empty());
     assert!(!rig.scrape().contains("retrieve"), "{}", rig.scrape());
+}
+
+#[tokio::test]
+async fn a_copy_that_the_sending_thread_has_no_place_for_is_let_go_and_counted() {
+    let rig = Rig::new();
+    let shadowing = rig.shadowing("retrieve", "lab", r#"{ "percent": 100 }"#);
+    let (runner, inbox) = Runner::stalled(2);
+    rig.shadows.home().runner.set(runner).unwrap();
+    let layer = ShadowLayer::new(rig.shadows.clone(), Chance::seeded(3));
+    let service = service_fn(async |request: Request<_>| {
+        let body: Teed<Full<Bytes>, CopyTap> = request.into_body();
+        body.collect().await.map(|_| Response::new(Empty::<Bytes>::new())).map_err(|never| match never {})
+    });
+    let mut service = layer.with_plan(ShadowPlan([shadowing.clone()].into())).layer(service);
+    for _ in 0..5 {
+        let request = Request::get("/search").body(Full::new(Bytes::from_static(b"wombats"))).unwrap();
+        let answer: Result<_, Refusal> = service.ready().await.unwrap().call(request).await;
+        answer.unwrap();
+    }
+    let state = &shadowing.state;
+    assert_eq!((state.counts.of(Outcome::QueueFull), state.in_flight()), (3, 2));
+    assert_eq!(rig.shadows.home().room.taken(), 2 * "wombats".len());
+    drop(inbox);
+    assert_eq!((rig.shadows.home().room.taken(), state.in_flight()), (0, 0));
 }
 
 #[tokio::test]
