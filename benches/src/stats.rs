@@ -41,7 +41,6 @@ mod tests {
     use super::{bounds_of_median, median};
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "the values are those that were given")]
     fn the_median_is_between_its_bounds() {
         let values = |count: u32| (1..=count).map(f64::from).collect::<Vec<_>>();
         // Table A3 of the binomial distribution: the 6th and the 15th of 20.
