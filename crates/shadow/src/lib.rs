@@ -9,7 +9,7 @@
 //! - **The copy is made from what passes.** The body streams to the primary as it would; what
 //!   has passed is kept under a cap, and the copy goes out when the last byte has. Nothing is
 //!   read ahead, and a body past the cap loses its copy and nothing else.
-//! - **The worker hands over and forgets.** Copies are sent by threads that give way to all others,
+//! - **The worker hands over and forgets.** Copies are sent by threads of the lowest priority,
 //!   over connections and breakers of their own, behind a queue that drops what it cannot take.
 //!   Nothing that a shadow does (hang, refuse, reset, trickle, answer gigabytes, be missing from
 //!   DNS) is ever waited for.

@@ -1,12 +1,13 @@
 //! The threads that send copies and compare answers.
 //!
-//! Copies go out on a thread of their own, over connections of their own, under Linux's
-//! `SCHED_IDLE`: a shadow that floods the gateway with answers takes what the workers leave. (The
-//! lowest priority of the usual policy is not enough: since Linux 6.6 a worker that wakes may have
-//! to wait for such a thread's slice to end, which made the worst of a hundred requests twice as
-//! slow.) What a worker does for a copy ends with putting it into a bounded queue; it
+//! Copies go out on a thread of their own, over connections of their own, at the lowest priority
+//! that the system has for threads: a shadow that floods the gateway with answers takes what the
+//! workers leave. What a worker does for a copy ends with putting it into a bounded queue; it
 //! never waits, and where the queue is full the copy is left out and counted. Answers are
 //! compared on a second thread, so that a large pair does not make the copies behind it look slow.
+//!
+//! They are no threads of `SCHED_IDLE`: under it copies starve as soon as the machine has no core to
+//! spare, run out of time, and are told as the shadow's failures.
 //!
 //! Answers come from the network, and the decoders that read them are others' work: a panic while
 //! two are compared costs that pair, which is counted as `failed`, and nothing else.
@@ -22,10 +23,6 @@ use std::{
 use bytes::Bytes;
 use sluicegate_core::{Chance, Clock, Slot};
 use sluicegate_upstream::Proxy;
-use thread_priority::{
-    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
-};
 use tokio::{
     sync::{mpsc, oneshot},
     task::LocalSet,
@@ -47,6 +44,9 @@ const WAITING: usize = 1024;
 
 /// Pairs that wait for the thread that compares them.
 const PAIRS: usize = 256;
+
+/// The priority of both threads: the lowest of `setpriority(2)`.
+const NICE: i32 = 19;
 
 /// A copy to be sent.
 #[derive(Debug)]
@@ -119,28 +119,9 @@ fn compare(inbox: &std_mpsc::Receiver<Pairing>) {
 
 /// A system that refuses leaves the thread as it is: the caps still hold.
 fn lower_priority() {
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
-        tracing::warn!(?error, "the threads of the shadows run at the priority of all others");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::lower_priority;
-
-    /// `SCHED_IDLE`, as `/proc` has it.
-    const IDLE: &str = "5";
-
-    #[test]
-    fn the_threads_give_way_to_all_others() {
-        let policy = std::thread::spawn(|| {
-            lower_priority();
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // Field 41 of proc_pid_stat(5); the name, which may hold anything, is the second.
-            let after_name = stat.rsplit_once(')').unwrap().1;
-            after_name.split_whitespace().nth(38).unwrap().to_owned()
-        });
-        assert_eq!(policy.join().unwrap(), IDLE);
+    // On Linux a thread's own id names the thread alone.
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+        tracing::warn!(%error, "the threads of the shadows run at the priority of all others");
     }
 }
