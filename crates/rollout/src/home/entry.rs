@@ -227,6 +227,11 @@ impl Inner {
         self.told = false;
     }
 
+    /// All that the history must have, as far as this gateway knows.
+    pub(super) fn remembered(&self) -> Vec<Decision> {
+        [&*self.seen, &*self.untold].concat()
+    }
+
     /// The history is this, with all of `told`.
     pub(super) fn told(&mut self, told: &[Decision], history: &History) {
         self.untold.retain(|decision| !told.contains(decision));

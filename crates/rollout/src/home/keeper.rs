@@ -287,16 +287,24 @@ impl Home {
         recorded.map(drop)
     }
 
+    /// The history, as a whole also where the store has no room for what it lacks: who asks at
+    /// night is told in any case.
+    pub(super) async fn history(&self, entry: &Entry) -> Result<History, Trouble> {
+        if let Ok(history) = self.record(entry).await {
+            return Ok(history);
+        }
+        let mut history = read_history(ask(self.store.get(entry.history)).await?)?;
+        history.add(&entry.lock().remembered());
+        Ok(history)
+    }
+
     /// The history, with what this gateway remembers and it lacked.
-    pub(super) async fn record(&self, entry: &Entry) -> Result<History, Trouble> {
+    async fn record(&self, entry: &Entry) -> Result<History, Trouble> {
         for _ in 0..TRIES {
             let found = ask(self.store.get(entry.history)).await?;
             let expect = found.as_ref().map_or(Expect::Absent, |found| Expect::Tag(found.tag));
             let mut history = read_history(found)?;
-            let decisions = {
-                let inner = entry.lock();
-                [&*inner.seen, &*inner.untold].concat()
-            };
+            let decisions = entry.lock().remembered();
             let swapped = if history.add(&decisions) {
                 let value = history.encode().map_err(Trouble::Store)?;
                 self.swap(entry.history, expect, value).await?.1

@@ -115,7 +115,7 @@ impl Rollouts {
     /// written again.
     pub async fn history(&self, name: &str) -> Result<History, RolloutError> {
         let entry = self.0.entry(name)?;
-        Ok(self.0.record(&entry).await?)
+        Ok(self.0.history(&entry).await?)
     }
 }
 

@@ -182,6 +182,9 @@ async fn a_full_store_takes_an_abort() {
         "the history is: {:?}",
         one.rollouts.troubles()
     );
+    let history = one.rollouts.history("retriever").await.unwrap();
+    let acts: Vec<_> = history.decisions.iter().map(|decision| decision.act).collect();
+    assert_eq!(acts, [Act::Configured, Act::Started, Act::Aborted], "it is told all the same");
 }
 
 #[tokio::test(start_paused = true)]
