@@ -10,10 +10,12 @@
 //!   which a copy is kept under a cap so that it can be sent again, or one that waits for
 //!   `100 Continue`.
 //! - [`gather`]: reads a body that a guard must know whole, under a cap and one [`Budget`].
+//! - [`coding`]: a body without its content coding, under a cap.
 //! - [`Teed`]: a body to which somebody listens as it passes.
 //! - [`LazyTimer`]: the timer all of them use.
 
 mod budget;
+pub mod coding;
 mod fault;
 mod gate;
 mod gathered;

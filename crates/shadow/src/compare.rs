@@ -38,7 +38,6 @@ use crate::{
 };
 
 mod content;
-mod decode;
 mod documents;
 mod events;
 mod found;

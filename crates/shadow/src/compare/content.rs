@@ -3,11 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
+use sluicegate_body::coding::{Unread, decoded};
 
-use super::{
-    decode::{self, Unread},
-    events::{self, Event},
-};
+use super::events::{self, Event};
 use crate::comparison::Answer;
 
 /// The most arrays and objects that are read. As a tree a small object takes a hundred times
@@ -28,7 +26,7 @@ pub(super) enum Content {
 impl Content {
     /// The body of an answer, read under a cap on its decoded size.
     pub(super) fn of(answer: &Answer, cap: usize) -> Self {
-        let body = match decode::decoded(&answer.headers, &answer.body, cap) {
+        let body = match decoded(&answer.headers, &answer.body, cap) {
             Ok(body) => body,
             Err(why) => return Self::Unread(why),
         };

@@ -1,10 +1,10 @@
-use std::io::Write;
+use std::io::{Read, Write};
 
 use flate2::{Compression, write};
 use http::{HeaderMap, HeaderValue, header};
 use proptest::prelude::*;
 
-use super::{Unread, decoded};
+use super::{MOST_PARTS, Unread, decoded};
 
 const CAP: usize = 1 << 20;
 
@@ -92,8 +92,17 @@ fn all_members_and_frames_are_read() {
 
 #[test]
 fn what_is_damaged_cut_or_unknown_is_undecodable() {
-    for (coding, body) in [("gzip", gzip(&plain())), ("br", bytes(BR)), ("zstd", bytes(ZSTD))] {
-        assert_eq!(read(&[coding], &body[..body.len() / 2], CAP), Err(Unread::Undecodable), "{coding}");
+    let all = [
+        ("gzip", gzip(&plain())),
+        ("deflate", zlib(&plain())),
+        ("deflate", deflate(&plain())),
+        ("br", bytes(BR)),
+        ("zstd", bytes(ZSTD)),
+    ];
+    for (coding, body) in all {
+        for cut in [body.len() / 2, body.len() - 1] {
+            assert_eq!(read(&[coding], &body[..cut], CAP), Err(Unread::Undecodable), "{coding} {cut}");
+        }
         assert_eq!(read(&[coding], b"no such thing", CAP), Err(Unread::Undecodable), "{coding}");
     }
     assert_eq!(read(&["compress"], &plain(), CAP), Err(Unread::Undecodable));
@@ -115,10 +124,71 @@ fn the_cap_holds_for_what_comes_out() {
         assert_eq!(read(&[coding], &body, CAP), Err(Unread::TooLarge), "{coding}");
         assert_eq!(read(&[coding], &body, 4 << 20).unwrap().len(), 4 << 20, "{coding}");
     }
-    let frames = bytes(ZSTD).repeat(100);
-    assert_eq!(read(&["zstd"], &frames, plain().len() * 100 - 1), Err(Unread::TooLarge));
-    assert_eq!(read(&["zstd"], &frames, plain().len() * 100).unwrap().len(), plain().len() * 100);
+    for (coding, part) in [("zstd", bytes(ZSTD)), ("gzip", gzip(&plain()))] {
+        let (parts, length) = (part.repeat(50), plain().len() * 50);
+        assert_eq!(read(&[coding], &parts, length - 1), Err(Unread::TooLarge), "{coding}");
+        assert_eq!(read(&[coding], &parts, length).unwrap().len(), length, "{coding}");
+    }
     assert_eq!(read(&[], &plain(), plain().len() - 1), Err(Unread::TooLarge));
+}
+
+#[test]
+fn parts_are_no_more_than_anybody_sends() {
+    let skippable = [0x5a, 0x2a, 0x4d, 0x18, 0, 0, 0, 0].to_vec();
+    for (coding, part) in [("gzip", gzip(b"")), ("zstd", bytes(ZSTD)), ("zstd", skippable)] {
+        assert!(read(&[coding], &part.repeat(MOST_PARTS), CAP).is_ok(), "{coding}");
+        let too_many = part.repeat(MOST_PARTS + 1);
+        assert_eq!(read(&[coding], &too_many, CAP), Err(Unread::Undecodable), "{coding}");
+    }
+}
+
+#[test]
+fn nothing_comes_after_the_end() {
+    let all = [
+        ("gzip", gzip(&plain())),
+        ("deflate", zlib(&plain())),
+        ("deflate", deflate(&plain())),
+        ("br", bytes(BR)),
+        ("zstd", bytes(ZSTD)),
+    ];
+    for (coding, body) in all {
+        // The decoder of `br` reads 4,096 bytes at a time.
+        for after in [1, 100, 4096 - body.len(), 10_000] {
+            let longer = [body.clone(), vec![b'x'; after]].concat();
+            assert_eq!(read(&[coding], &longer, CAP), Err(Unread::Undecodable), "{coding} {after}");
+        }
+        // Nor does another message, which some would read as well and others not.
+        if coding == "deflate" || coding == "br" {
+            assert_eq!(read(&[coding], &body.repeat(2), CAP), Err(Unread::Undecodable), "{coding}");
+        }
+    }
+    // A stream that ends where what the decoder of `br` reads at a time does.
+    let length = 4096 - 4_u16;
+    let stored = u32::from(length - 1) << 4 | 1 << 20;
+    let mut body = stored.to_le_bytes()[..3].to_vec();
+    body.extend(vec![b' '; usize::from(length)]);
+    body.push(3);
+    assert_eq!((body.len(), read(&["br"], &body, CAP).unwrap().len()), (4096, usize::from(length)));
+    body.push(b'x');
+    assert_eq!(read(&["br"], &body, CAP), Err(Unread::Undecodable));
+}
+
+/// A bare stream whose first block begins with the header of zlib: who reads zlib first, and does
+/// not mind its checksum, could be made to read something else.
+#[test]
+fn what_could_be_zlib_and_the_bare_stream_is_neither() {
+    // The second byte of the header is the first of the block's length; the length inverted follows.
+    let length = 0x019c_u16;
+    let mut body = vec![0x78];
+    body.extend(length.to_le_bytes());
+    body.extend((!length).to_le_bytes());
+    body.extend(vec![b' '; usize::from(length)]);
+    // The last block, which is empty.
+    body.extend([0x01, 0x00, 0x00, 0xff, 0xff]);
+    let mut bare = Vec::new();
+    flate2::read::DeflateDecoder::new(&body[..]).read_to_end(&mut bare).unwrap();
+    assert_eq!(bare.len(), usize::from(length), "it is a stream to those who read it bare");
+    assert_eq!(read(&["deflate"], &body, CAP), Err(Unread::Undecodable));
 }
 
 #[test]
