@@ -7,12 +7,15 @@
 //! | fact | written by | read by |
 //! |---|---|---|
 //! | request id, client, received | ingress | all |
+//! | [claims](Facts::claims) of a verified token, on routes that ask for one | classify, once | the rollout, the shadow, the fence |
 //! | [`Classified`]: route plan, access, tenant, lane, cost, deadline, JSON-RPC id | classify, once | the guards, upstream, ingress |
 //! | [`Attempt`] | upstream, tunnels | freeze, later the fence |
 //! | [`Arm`] | the rollout, once; [fallback](Facts::fall_back): upstream | admission, upstream, ingress |
 //! | [`BodyFault`] | the request body's own limits | upstream, to word the refusal |
+//! | [`Doubt`]: it could not be told what the request does, so it is settled as a write | classify | freeze, ingress |
 //! | [cut](Facts::cut): the exchange must end with its client | freeze, admission | the fence |
 //! | [deferred](Facts::defer): the write must be kept and not sent | freeze | the intents |
+//! | [`Traced`]: its place in a trace that is sampled | ingress, once | upstream |
 //! | [outliving](Facts::outlive): what the exchange holds on to after its client has left | the fence; guards further out | the fence |
 
 use std::{
@@ -30,10 +33,13 @@ use tokio::time::Instant;
 use crate::{
     arm::{Arm, Role},
     chance::Chance,
+    claims::Claims,
+    doubt::Doubt,
     outcome::Attempt,
     outlive::Outliving,
     plan::RoutePlan,
     refusal::Refusal,
+    span::Traced,
 };
 
 /// Whether a request may change stored state.
@@ -86,6 +92,12 @@ impl Tenant {
     pub fn from_header(value: &HeaderValue) -> Option<Self> {
         let text = value.to_str().ok()?;
         (!text.is_empty()).then(|| Self(value.clone()))
+    }
+
+    /// The tenant of that name; `None` when it is empty or not visible ASCII.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::from_header(&HeaderValue::from_str(name).ok()?)
     }
 
     /// The tenant's name.
@@ -146,6 +158,8 @@ struct Record {
     received: Instant,
     grpc: bool,
     classified: OnceLock<Classified>,
+    doubt: OnceLock<Doubt>,
+    claims: OnceLock<Arc<Claims>>,
     arm: OnceLock<Arm>,
     fell_back: AtomicBool,
     attempt: Attempt,
@@ -154,6 +168,8 @@ struct Record {
     otherwise: Mutex<Option<Refusal>>,
     cut: AtomicBool,
     outliving: Outliving,
+    /// Boxed: hardly any request is sampled.
+    traced: OnceLock<Box<Traced>>,
 }
 
 impl Facts {
@@ -166,6 +182,8 @@ impl Facts {
             received,
             grpc,
             classified: OnceLock::new(),
+            doubt: OnceLock::new(),
+            claims: OnceLock::new(),
             arm: OnceLock::new(),
             fell_back: AtomicBool::new(false),
             attempt: Attempt::default(),
@@ -174,6 +192,7 @@ impl Facts {
             otherwise: Mutex::new(None),
             cut: AtomicBool::new(false),
             outliving: Outliving::default(),
+            traced: OnceLock::new(),
         }))
     }
 
@@ -225,6 +244,40 @@ impl Facts {
     /// Settles the classification. Only the first call counts: a request is judged once.
     pub fn classify(&self, classified: Classified) {
         drop(self.0.classified.set(classified));
+    }
+
+    /// It could not be told what the request does, and why; it is settled as a write. Only the
+    /// first call counts.
+    pub fn set_doubt(&self, doubt: Doubt) {
+        let _ = self.0.doubt.set(doubt);
+    }
+
+    /// Why the request is settled as a write, where it could not be told what it does.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.0.doubt.get().copied()
+    }
+
+    /// What the verified token of its sender says, where the route asks for one and it came.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Arc<Claims>> {
+        self.0.claims.get()
+    }
+
+    /// Its sender's token was verified. Only the first call counts.
+    pub fn set_claims(&self, claims: Arc<Claims>) {
+        drop(self.0.claims.set(claims));
+    }
+
+    /// Its place in its trace, where that is sampled.
+    #[must_use]
+    pub fn traced(&self) -> Option<&Traced> {
+        self.0.traced.get().map(AsRef::as_ref)
+    }
+
+    /// Its trace is sampled. Only the first call counts.
+    pub fn set_traced(&self, traced: Traced) {
+        drop(self.0.traced.set(Box::new(traced)));
     }
 
     /// The settings of type `T` on the matched route.

@@ -10,7 +10,10 @@ use http::{HeaderMap, HeaderName, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Tenant;
+use crate::{
+    claims::{ClaimName, Claims},
+    facts::Tenant,
+};
 
 /// What makes requests belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -22,7 +25,7 @@ pub enum KeyInput {
     Cookie(String),
     /// The tenant.
     Tenant(bool),
-    /// Not available yet. This claim of a verified JWT.
+    /// This claim of a JWT that was verified by `jwt`.
     Claim(String),
     /// The client's address.
     Client(bool),
@@ -44,10 +47,7 @@ impl KeyInput {
             Self::Client(true) => Ok(KeySource::Client),
             Self::Tenant(false) => Err(("tenant", "can only be true; leave the key out for none".into())),
             Self::Client(false) => Err(("client", "can only be true; leave the key out for none".into())),
-            Self::Claim(_) => Err((
-                "claim",
-                "is not available yet; use a header that the verifier of the token sets".into(),
-            )),
+            Self::Claim(name) => ClaimName::new(name).map(KeySource::Claim).map_err(|why| ("claim", why)),
         }
     }
 }
@@ -63,6 +63,8 @@ pub enum KeySource {
     Cookie(CookieName),
     /// The tenant.
     Tenant,
+    /// A claim of a verified token.
+    Claim(ClaimName),
     /// The client's address.
     Client,
 }
@@ -73,7 +75,7 @@ impl KeySource {
     pub fn find<T>(
         &self,
         headers: &HeaderMap,
-        tenant: Option<&Tenant>,
+        (tenant, claims): (Option<&Tenant>, Option<&Claims>),
         client: Option<IpAddr>,
         with: impl FnOnce(&[u8]) -> T,
     ) -> Option<T> {
@@ -84,6 +86,10 @@ impl KeySource {
                 Some(with(value.as_bytes()))
             }
             Self::Tenant => Some(with(tenant?.as_str().as_bytes())),
+            Self::Claim(name) => {
+                let value = claims?.said(name).filter(|value| !value.is_empty())?;
+                Some(with(value.as_bytes()))
+            }
             // IPv4 in IPv6 is IPv4.
             Self::Client => Some(match client?.to_canonical() {
                 IpAddr::V4(address) => with(&address.octets()),
@@ -132,16 +138,22 @@ impl CookieName {
 mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
-    use super::{CookieName, KeySource};
+    use super::{ClaimName, Claims, CookieName, KeySource};
 
     #[test]
     fn a_key_is_found_where_it_stands() {
         let mut headers = HeaderMap::new();
         headers.insert("x-user", HeaderValue::from_static("u7"));
         headers.insert("x-empty", HeaderValue::from_static(""));
+        let claims = [("sub", "u7"), ("empty", "")].map(|(name, value)| (name.to_owned(), value.into()));
+        let claims = Claims::verified(claims.into_iter().collect());
         let found = |source: &KeySource, client: Option<&str>| {
-            source.find(&headers, None, client.map(|it| it.parse().unwrap()), <[u8]>::to_vec)
+            source.find(&headers, (None, Some(&claims)), client.map(|it| it.parse().unwrap()), <[u8]>::to_vec)
         };
+        let claim = |name: &str| KeySource::Claim(ClaimName::new(name).unwrap());
+        assert_eq!(found(&claim("sub"), None).unwrap(), b"u7");
+        assert_eq!(found(&claim("empty"), None), None);
+        assert_eq!(found(&claim("other"), None), None);
         let header = |name: &'static str| KeySource::Header(http::HeaderName::from_static(name));
         assert_eq!(found(&header("x-user"), None).unwrap(), b"u7");
         assert_eq!(found(&header("x-empty"), None), None);

@@ -70,6 +70,9 @@ codes! {
     PinMissing, "pin_missing", 400, 9, "A version pin is required";
     PinMismatch, "pin_mismatch", 409, 9, "No version matches the pins";
     IndexMismatch, "index_mismatch", 503, 14, "The index is not the pinned one";
+    TokenMissing, "token_missing", 401, 16, "A token is required";
+    TokenInvalid, "token_invalid", 401, 16, "The token is not valid";
+    KeysUnavailable, "keys_unavailable", 503, 14, "Tokens cannot be verified now";
     NoRoute, "no_route", 404, 12, "No route matches";
     BadRequest, "bad_request", 400, 3, "The request cannot be understood";
     RequestTimeout, "request_timeout", 408, 4, "The request did not arrive in time";
@@ -80,6 +83,11 @@ codes! {
     UpstreamTimeout, "upstream_timeout", 504, 14, "The upstream did not answer in time";
     StoreUnavailable, "store_unavailable", 503, 14, "The store cannot be used";
 }
+
+/// In the extensions of an answer that is no refusal and that the gateway made itself: an
+/// upstream had no part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnAnswer;
 
 /// A typed reason not to serve a request.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +136,15 @@ impl Refusal {
         self
     }
 
+    /// One more sentence of the detail.
+    #[must_use]
+    pub fn also(mut self, sentence: &str) -> Self {
+        let detail = self.0.detail.to_mut();
+        detail.push(' ');
+        detail.push_str(sentence);
+        self
+    }
+
     /// A member of the problem's own.
     #[must_use]
     pub fn member(mut self, name: &str, value: Value) -> Self {
@@ -153,6 +170,12 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// What the member of that name says, if it has one.
+    #[must_use]
+    pub fn told(&self, name: &str) -> Option<&Value> {
+        self.0.members.get(name)
     }
 
     /// The answer in the form that this client speaks.

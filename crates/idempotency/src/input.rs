@@ -9,7 +9,10 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicegate_core::units::{Size, Span};
+use sluicegate_core::{
+    ClaimName,
+    units::{Size, Span},
+};
 use sluicegate_store::{fence::OnUnknown, fingerprint::FingerprintRules};
 
 mod fences;
@@ -69,6 +72,8 @@ pub enum KeyPartInput {
 pub enum ScopeInput {
     /// The value of this request header.
     Header(String),
+    /// This claim of a JWT that was verified by `jwt`.
+    Claim(String),
 }
 
 /// What happens while the store cannot be used.
@@ -113,8 +118,8 @@ pub struct IdempotencySettings {
     pub on_unknown: Option<OnUnknown>,
     /// What a key is derived from.
     pub key_from: Vec<KeyPart>,
-    /// Headers that separate keys of the same text.
-    pub scope: Vec<HeaderName>,
+    /// What separates keys of the same text.
+    pub scope: Vec<ScopePart>,
     /// What of a request makes its fingerprint.
     pub rules: Arc<FingerprintRules>,
     /// The status of a conflict.
@@ -136,6 +141,15 @@ pub enum KeyPart {
     Header(HeaderName),
     /// What stands at a JSON pointer.
     Json(Box<str>),
+}
+
+/// A checked part of what separates keys of the same text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScopePart {
+    /// A header's values.
+    Header(HeaderName),
+    /// What a claim of a verified token says.
+    Claim(ClaimName),
 }
 
 /// Spans past this are taken for a slip of the pen, and would not fit the clock's arithmetic.
@@ -188,8 +202,16 @@ impl IdempotencyInput {
             }
         }
         let mut scope = Vec::new();
-        for (at, ScopeInput::Header(name)) in self.scope.iter().enumerate() {
-            scope.extend(faults.header(&format!("scope[{at}].header"), name));
+        for (at, part) in self.scope.iter().enumerate() {
+            match part {
+                ScopeInput::Header(name) => {
+                    scope.extend(faults.header(&format!("scope[{at}].header"), name).map(ScopePart::Header));
+                }
+                ScopeInput::Claim(name) => match ClaimName::new(name) {
+                    Ok(name) => scope.push(ScopePart::Claim(name)),
+                    Err(message) => faults.add(&format!("scope[{at}].claim"), message),
+                },
+            }
         }
         let max_body = faults.size("max_body", self.max_body);
         let max_answer = faults.size("max_answer", self.max_answer);

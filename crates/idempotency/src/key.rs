@@ -3,10 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sluicegate_core::{Code, Refusal, headers::hex};
+use sluicegate_core::{Claims, Code, Refusal, headers::hex};
 use sluicegate_store::RecordKey;
 
-use crate::input::KeyPart;
+use crate::input::{KeyPart, ScopePart};
 
 /// The header in which a client sends its key.
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -136,8 +136,8 @@ impl Key {
         tenant: Option<&str>,
         method: &Method,
         route: &str,
-        scope: &[HeaderName],
-        headers: &HeaderMap,
+        scope: &[ScopePart],
+        (headers, claims): (&HeaderMap, Option<&Claims>),
     ) -> RecordKey {
         let mut hasher = Sha256::new();
         hasher.update(b"fence 1");
@@ -146,10 +146,22 @@ impl Key {
         feed(&mut hasher, method.as_str().as_bytes());
         feed(&mut hasher, route.as_bytes());
         feed(&mut hasher, self.text.as_bytes());
-        for name in scope {
-            feed(&mut hasher, name.as_str().as_bytes());
+        for part in scope {
             // With the number of its values: one that is missing is not an empty one.
-            let _ = feed_header(&mut hasher, headers, name);
+            match part {
+                ScopePart::Header(name) => {
+                    feed(&mut hasher, name.as_str().as_bytes());
+                    let _ = feed_header(&mut hasher, headers, name);
+                }
+                ScopePart::Claim(name) => {
+                    // No header has such a name.
+                    feed(&mut hasher, b"\0claim");
+                    feed(&mut hasher, name.as_str().as_bytes());
+                    let value = claims.and_then(|claims| claims.said(name));
+                    hasher.update([u8::from(value.is_some())]);
+                    feed(&mut hasher, value.unwrap_or_default().as_bytes());
+                }
+            }
         }
         RecordKey(hasher.finalize().into())
     }

@@ -157,7 +157,7 @@ pub use home::{
 };
 pub use input::{
     FencesInput, FencesSettings, IdempotencyInput, IdempotencySettings, KeyPart, KeyPartInput, ScopeInput,
-    WhenLost,
+    ScopePart, WhenLost,
 };
 pub use key::{IDEMPOTENCY_KEY, MAX_KEY};
 pub use plan::{IdempotencyPlan, UpstreamPromises};

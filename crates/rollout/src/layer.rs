@@ -182,6 +182,7 @@ impl RolloutLayer {
             let known = Known {
                 headers: request.headers(),
                 tenant: settled.and_then(|settled| settled.tenant.as_ref()),
+                claims: facts.claims().map(AsRef::as_ref),
                 client: facts.client(),
                 secure: came_over_tls(request.headers()),
             };

@@ -5,6 +5,7 @@
 //! | header | the first line of that name | by lot |
 //! | cookie | 8 bytes that the gateway drew and signed | drawn, and set on the answer |
 //! | tenant | the tenant's name | by lot |
+//! | claim | what a claim of the verified token says | by lot |
 //! | client | the client's address; IPv4 in IPv6 is IPv4 | by lot |
 //! | per request | | by lot |
 //!
@@ -15,7 +16,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue};
-use sluicegate_core::{Chance, KeySource, Tenant};
+use sluicegate_core::{Chance, Claims, KeySource, Tenant};
 
 use crate::{
     choice::{point, seed},
@@ -34,6 +35,7 @@ pub struct Sticky {
 pub(crate) struct Known<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) tenant: Option<&'a Tenant>,
+    pub(crate) claims: Option<&'a Claims>,
     pub(crate) client: Option<IpAddr>,
     /// It came over TLS.
     pub(crate) secure: bool,
@@ -54,8 +56,8 @@ impl Sticky {
         chance: &Chance,
     ) -> (u64, Option<HeaderValue>) {
         let KeySource::Cookie(name) = &self.source else {
-            let Known { headers, tenant, client, .. } = known;
-            let found = self.source.find(headers, tenant, client, |key| point(key, self.seed));
+            let Known { headers, tenant, claims, client, .. } = known;
+            let found = self.source.find(headers, (tenant, claims), client, |key| point(key, self.seed));
             return (found.unwrap_or_else(|| chance.bits()), None);
         };
         if let Some(key) = signer.find(name, known.headers) {

@@ -80,6 +80,7 @@ impl ShadowLayer {
         let known = Known {
             headers: request.headers(),
             tenant: settled.and_then(|settled| settled.tenant.as_ref()),
+            claims: facts.and_then(Facts::claims).map(AsRef::as_ref),
             client: facts.and_then(Facts::client),
         };
         let slot = facts.and_then(Facts::chosen_arm).map_or(Slot::First, |arm| arm.slot);

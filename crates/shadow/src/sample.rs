@@ -6,7 +6,7 @@
 //!
 //! | key | without it |
 //! |---|---|
-//! | a header, the tenant, the client's address | by turns |
+//! | a header, the tenant, a claim of a verified token, the client's address | by turns |
 //! | a cookie: 16 hexadecimal digits that the gateway drew | drawn, and set on the answer |
 //! | none | by turns |
 //!
@@ -26,7 +26,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue};
-use sluicegate_core::{Chance, KeySource, Tenant, headers::came_over_tls, share::point};
+use sluicegate_core::{Chance, Claims, KeySource, Tenant, headers::came_over_tls, share::point};
 
 use crate::plan::Shadowing;
 
@@ -59,6 +59,7 @@ impl Turns {
 pub(crate) struct Known<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) tenant: Option<&'a Tenant>,
+    pub(crate) claims: Option<&'a Claims>,
     pub(crate) client: Option<IpAddr>,
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn is_in(
     if share.is_settled() {
         return (share.holds(0), None);
     }
-    let Known { headers, tenant, client } = known;
+    let Known { headers, tenant, claims, client } = known;
     match shadowing.settings.sample_by.as_ref().unwrap_or(&KeySource::PerRequest) {
         KeySource::Cookie(name) => {
             if let Some(key) = name.values(headers).find(|value| is_drawn(value)) {
@@ -87,7 +88,7 @@ pub(crate) fn is_in(
             (share.holds(point(key.as_bytes(), seed)), HeaderValue::try_from(cookie).ok())
         }
         source => {
-            let found = source.find(headers, tenant, client, |key| point(key, seed));
+            let found = source.find(headers, (tenant, claims), client, |key| point(key, seed));
             (share.holds(found.unwrap_or_else(|| turns.next())), None)
         }
     }

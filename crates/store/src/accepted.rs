@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use sluicegate_core::OwnAnswer;
 
 use crate::EntryId;
 
@@ -44,5 +45,6 @@ pub fn accepted(intent: EntryId) -> Response<Bytes> {
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(OwnAnswer);
     response
 }

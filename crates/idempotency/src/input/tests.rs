@@ -6,7 +6,8 @@ use sluicegate_core::units::Span;
 use sluicegate_store::fence::OnUnknown;
 
 use super::{
-    FencesInput, FencesSettings, IdempotencyInput, IdempotencySettings, KeyPart, KeyPartInput, WhenLost,
+    FencesInput, FencesSettings, IdempotencyInput, IdempotencySettings, KeyPart, KeyPartInput, ScopePart,
+    WhenLost,
 };
 
 fn faults(input: &serde_json::Value) -> Vec<(String, String)> {
@@ -28,7 +29,7 @@ fn a_whole_section_is_read() {
     assert_eq!(settings.on_unknown, Some(OnUnknown::Retry));
     let header = KeyPart::Header(HeaderName::from_static("x-delivery-id"));
     assert_eq!(settings.key_from, [header, KeyPart::Json("/event/id".into())]);
-    assert_eq!(settings.scope, [HeaderName::from_static("x-shop")]);
+    assert_eq!(settings.scope, [ScopePart::Header(HeaderName::from_static("x-shop"))]);
     assert_eq!(settings.rules.ignore.len(), 2);
     assert_eq!(settings.conflict_status, StatusCode::CONFLICT);
     assert_eq!((settings.max_body, settings.max_answer), (2 << 20, 64 << 10));
@@ -72,6 +73,7 @@ fn each_mistake_is_told_with_its_place_and_all_at_once() {
         (json!({ "ignore": ["/a~"] }), "ignore[0]", "is not a JSON pointer"),
         (json!({ "key_from": [{ "json": "id" }] }), "key_from[0].json", "is not a JSON pointer"),
         (json!({ "key_from": [{ "header": "a b" }] }), "key_from[0].header", "`a b` is not a header name"),
+        (json!({ "scope": [{ "claim": "" }] }), "scope[0].claim", "names no claim"),
         (json!({ "scope": [{ "header": "" }] }), "scope[0].header", "is not a header name"),
     ] {
         let faults = faults(&input);

@@ -1,8 +1,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
+use sluicegate_core::{ClaimName, Claims};
 
 use super::{IDEMPOTENCY_KEY, Key, KeyFault, MAX_KEY, derived, sent};
-use crate::input::KeyPart;
+use crate::input::{KeyPart, ScopePart};
 
 fn headers(values: &[&[u8]]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -114,26 +115,40 @@ fn where_one_part_ends_counts() {
 #[test]
 fn each_part_of_the_scope_gives_a_key_a_place_of_its_own() {
     let key = |derived: bool| Key { text: "k".into(), derived };
-    let scope = [HeaderName::from_static("x-shop")];
-    let shop =
-        |name: &'static str| HeaderMap::from_iter([(scope[0].clone(), HeaderValue::from_static(name))]);
+    let field = HeaderName::from_static("x-shop");
+    let scope = [ScopePart::Header(field.clone())];
+    let shop = |name: &'static str| HeaderMap::from_iter([(field.clone(), HeaderValue::from_static(name))]);
     let none = HeaderMap::new();
     let places = [
-        key(false).place(None, &Method::POST, "ingest", &[], &none),
-        key(true).place(None, &Method::POST, "ingest", &[], &none),
-        key(false).place(Some(""), &Method::POST, "ingest", &[], &none),
-        key(false).place(Some("acme"), &Method::POST, "ingest", &[], &none),
-        key(false).place(None, &Method::PATCH, "ingest", &[], &none),
-        key(false).place(None, &Method::POST, "ingestk", &[], &none),
-        Key { text: "kk".into(), derived: false }.place(None, &Method::POST, "ingest", &[], &none),
-        key(false).place(None, &Method::POST, "ingest", &scope, &none),
-        key(false).place(None, &Method::POST, "ingest", &scope, &shop("")),
-        key(false).place(None, &Method::POST, "ingest", &scope, &shop("a")),
+        key(false).place(None, &Method::POST, "ingest", &[], (&none, None)),
+        key(true).place(None, &Method::POST, "ingest", &[], (&none, None)),
+        key(false).place(Some(""), &Method::POST, "ingest", &[], (&none, None)),
+        key(false).place(Some("acme"), &Method::POST, "ingest", &[], (&none, None)),
+        key(false).place(None, &Method::PATCH, "ingest", &[], (&none, None)),
+        key(false).place(None, &Method::POST, "ingestk", &[], (&none, None)),
+        Key { text: "kk".into(), derived: false }.place(None, &Method::POST, "ingest", &[], (&none, None)),
+        key(false).place(None, &Method::POST, "ingest", &scope, (&none, None)),
+        key(false).place(None, &Method::POST, "ingest", &scope, (&shop(""), None)),
+        key(false).place(None, &Method::POST, "ingest", &scope, (&shop("a"), None)),
     ];
+    let by_claim = [ScopePart::Claim(ClaimName::new("sub").unwrap())];
+    let claimed =
+        |claims: &Claims| key(false).place(None, &Method::POST, "ingest", &by_claim, (&none, Some(claims)));
+    let of =
+        |name: &str, value: &str| Claims::verified([(name.to_owned(), value.into())].into_iter().collect());
+    let places: Vec<_> = places
+        .into_iter()
+        .chain([
+            claimed(&of("sub", "a")),
+            claimed(&of("sub", "b")),
+            claimed(&of("sub", "")),
+            claimed(&of("x", "a")),
+        ])
+        .collect();
     for (at, place) in places.iter().enumerate() {
         assert!(!places[..at].contains(place), "place {at} is not its own");
     }
-    let again = key(false).place(None, &Method::POST, "ingest", &scope, &shop("a"));
+    let again = key(false).place(None, &Method::POST, "ingest", &scope, (&shop("a"), None));
     assert_eq!(again, places[9], "the same scope is the same place");
 }
 

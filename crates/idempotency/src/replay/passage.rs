@@ -188,7 +188,8 @@ impl<S> Context<S> {
         let settled = facts.classified();
         let tenant = settled.and_then(|settled| settled.tenant.as_ref()).map(Tenant::as_str);
         let route = settled.map_or("", |settled| settled.route.name());
-        let id = key.place(tenant, &head.method, route, &plan.settings().scope, &head.headers);
+        let known = (&head.headers, facts.claims().map(AsRef::as_ref));
+        let id = key.place(tenant, &head.method, route, &plan.settings().scope, known);
         if key.derived
             && let Some(field) = key.field()
         {

@@ -21,7 +21,7 @@ use sluicegate_store::{
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
-    FencesSettings, IdempotencySettings, KeyFilter, KeyPart, UpstreamPromises, WhenLost,
+    FencesSettings, IdempotencySettings, KeyFilter, KeyPart, ScopePart, UpstreamPromises, WhenLost,
     testing::{Act, Body, Failing, Gate, Rig, RigOptions, answer, full, post, until},
 };
 
@@ -121,7 +121,7 @@ async fn reads_upgrades_and_routes_without_a_plan_pass_untouched() {
 #[tokio::test(start_paused = true)]
 async fn a_key_counts_within_its_scope_alone() {
     let shop = HeaderName::from_static("x-shop");
-    let rig = Rig::under(IdempotencySettings { scope: vec![shop.clone()], ..settings() });
+    let rig = Rig::under(IdempotencySettings { scope: vec![ScopePart::Header(shop.clone())], ..settings() });
     let request = |tenant: Option<&str>, method: &str, in_shop: Option<&'static str>| {
         let mut request = post("k", "{}");
         request.extensions_mut().insert(rig.facts(Access::Write, tenant));

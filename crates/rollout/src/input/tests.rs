@@ -78,7 +78,7 @@ fn every_fault_is_told_at_its_place() {
         (json!({ "sticky": { "cookie": "a=b" } }), "sticky.cookie"),
         (json!({ "sticky": { "tenant": false } }), "sticky.tenant"),
         (json!({ "sticky": { "client": false } }), "sticky.client"),
-        (json!({ "sticky": { "claim": "sub" } }), "sticky.claim"),
+        (json!({ "sticky": { "claim": "" } }), "sticky.claim"),
     ] {
         assert_eq!(paths(&more), [path], "{more}");
     }
@@ -95,6 +95,7 @@ fn a_key_has_exactly_one_kind() {
     for (sticky, key) in [
         (json!({ "header": "X-User" }), KeySource::Header(http::HeaderName::from_static("x-user"))),
         (json!({ "tenant": true }), KeySource::Tenant),
+        (json!({ "claim": "sub" }), KeySource::Claim(sluicegate_core::ClaimName::new("sub").unwrap())),
         (json!({ "client": true }), KeySource::Client),
     ] {
         assert_eq!(with(&json!({ "sticky": sticky })).check().unwrap().sticky, key);

@@ -136,6 +136,9 @@ const fn is_the_upstreams(code: Code) -> bool {
         | Code::RequestTimeout
         | Code::BodyTooLarge
         | Code::HeadersTooLarge
-        | Code::StoreUnavailable => false,
+        | Code::StoreUnavailable
+        | Code::TokenMissing
+        | Code::TokenInvalid
+        | Code::KeysUnavailable => false,
     }
 }

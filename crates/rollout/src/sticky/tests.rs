@@ -24,7 +24,7 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn known(headers: &HeaderMap) -> Known<'_> {
-    Known { headers, tenant: None, client: None, secure: false }
+    Known { headers, tenant: None, claims: None, client: None, secure: false }
 }
 
 /// The point by this key, and no cookie.
