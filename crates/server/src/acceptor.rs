@@ -9,7 +9,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpStream},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -40,6 +40,8 @@ pub(crate) struct Listener {
     pub(crate) configured: String,
     pub(crate) address: SocketAddr,
     pub(crate) certificate: ArcSwapOption<Certificate>,
+    /// Whether connections begin with a PROXY header.
+    pub(crate) proxied: AtomicBool,
     pub(crate) connections: Gauge,
     pub(crate) accepted: Counter,
 }

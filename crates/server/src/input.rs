@@ -19,6 +19,15 @@ pub struct ListenInput {
     /// knowledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsInput>,
+    /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2, which a
+    /// load balancer puts there. It is taken from `trusted_peers` alone; anybody else is closed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub proxy_protocol: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// The certificate of a listener. Relative paths start at the document's directory.

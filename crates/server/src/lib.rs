@@ -41,7 +41,7 @@
 //! |---|---|---|
 //! | `sluicegate_connections{listener}` | gauge | open now |
 //! | `sluicegate_connections_accepted_total{listener}` | counter | accepted so far |
-//! | `sluicegate_connection_errors_total{reason}` | counter | ended by: `tls`, `parse`, `too_large`, `header_timeout`, `write_stall`, `io`, `aborted` (the handler's body failed), `panic` |
+//! | `sluicegate_connection_errors_total{reason}` | counter | ended by: `tls`, `parse`, `too_large`, `header_timeout`, `write_stall`, `proxy_protocol` (no such header, or from a peer that is not trusted), `io`, `aborted` (the handler's body failed), `panic` |
 //! | `sluicegate_connections_capped_total` | counter | times that accepting paused at `max_connections` |
 //! | `sluicegate_accept_errors_total` | counter | failed accepts, such as for want of file descriptors |
 //! | `sluicegate_worker_connections{worker}` | gauge | open connections of a worker |
@@ -58,6 +58,7 @@ mod load;
 mod metrics;
 mod open;
 mod prepare;
+mod proxied;
 mod serve;
 mod server;
 mod service;

@@ -30,6 +30,8 @@ pub(crate) enum Reason {
     header_timeout,
     /// The client took nothing of its answer in time.
     write_stall,
+    /// It began without a PROXY header, or came from nobody whose header is believed.
+    proxy_protocol,
     /// The network, or a client that left in the middle of a message.
     io,
     /// The handler broke its answer off.
@@ -73,6 +75,7 @@ impl Metrics {
             Reason::too_large,
             Reason::header_timeout,
             Reason::write_stall,
+            Reason::proxy_protocol,
             Reason::io,
             Reason::aborted,
             Reason::panic,

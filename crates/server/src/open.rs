@@ -1,9 +1,12 @@
-//! Opening a connection: the TLS handshake, or telling the protocol of a plain one, within
-//! `header_read`; within [`LAST_CHANCE`] once the server closes.
+//! Opening a connection: its PROXY header where the listener has them, then the TLS handshake, or
+//! telling the protocol of a plain one, within `header_read`; within [`LAST_CHANCE`] once the server
+//! closes. What could not be opened is counted before it is closed, so that whoever sees the end of
+//! such a connection finds it counted.
 
-use std::{future::poll_fn, io, net::SocketAddr, pin::pin, task::Poll};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep_until},
@@ -13,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     conn::ConnFacts,
     io::Stream,
-    metrics::Reason,
-    sniff,
+    metrics::{Metrics, Reason},
+    proxied, sniff,
     stage::{Stage, StageCell},
     timers::LAST_CHANCE,
     tls::Certificate,
@@ -28,15 +31,24 @@ pub(crate) struct Opened {
     pub(crate) facts: ConnFacts,
 }
 
-/// Opens a connection; `Ok(None)` when the client left without a byte.
+/// Opens a connection, which begins with a PROXY header where there are `trusted` peers to send
+/// one; `Ok(None)` when the client left without a byte.
 pub(crate) async fn open(
-    stream: TcpStream,
+    mut stream: TcpStream,
     certificate: Option<&Certificate>,
-    (peer, local): (SocketAddr, SocketAddr),
+    (peer, local, trusted): (SocketAddr, SocketAddr, Option<&[IpNet]>),
     deadline: Instant,
-    stage: &StageCell,
+    (stage, metrics): (&StageCell, &Metrics),
 ) -> Result<Option<Opened>, Reason> {
     let mut opening = pin!(async {
+        let peer = match trusted {
+            // It is rare, and its room would be part of every connection's future.
+            Some(trusted) => match Box::pin(proxied::peer(&mut stream, peer, trusted)).await {
+                Ok(peer) => peer,
+                Err(reason) => return Err((reason, Some(stream))),
+            },
+            None => peer,
+        };
         match certificate {
             Some(certificate) => encrypted(stream, certificate, peer, local).await.map(Some),
             None => plain(stream, peer, local).await,
@@ -44,7 +56,7 @@ pub(crate) async fn open(
     });
     let mut alarm = pin!(sleep_until(deadline));
     let mut hurried = false;
-    poll_fn(|cx| {
+    let opened = poll_fn(|cx| {
         if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
             return Poll::Ready(opened);
         }
@@ -52,21 +64,29 @@ pub(crate) async fn open(
             hurried = true;
             alarm.as_mut().reset(deadline.min(Instant::now() + LAST_CHANCE));
         }
-        alarm.as_mut().poll(cx).map(|()| Err(Reason::header_timeout))
+        alarm.as_mut().poll(cx).map(|()| Err((Reason::header_timeout, None)))
     })
-    .await
+    .await;
+    // The connection is there yet: in the error, or in what was still opening it.
+    opened.map_err(|(reason, _stream)| {
+        metrics.error(reason);
+        reason
+    })
 }
+
+/// Why a connection could not be opened, and the connection where it is not held elsewhere.
+type Unopened = (Reason, Option<TcpStream>);
 
 async fn encrypted(
     stream: TcpStream,
     certificate: &Certificate,
     peer: SocketAddr,
     local: SocketAddr,
-) -> Result<Opened, Reason> {
+) -> Result<Opened, Unopened> {
     let acceptor = TlsAcceptor::from(certificate.config.clone());
-    let stream = acceptor.accept(stream).await.map_err(|error| {
+    let stream = acceptor.accept(stream).into_fallible().await.map_err(|(error, stream)| {
         tracing::debug!(%peer, %error, "TLS handshake failed");
-        Reason::tls
+        (Reason::tls, Some(stream))
     })?;
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
@@ -75,8 +95,12 @@ async fn encrypted(
     Ok(Opened { stream: Stream::Tls(Box::new(stream)), ahead: Bytes::new(), facts })
 }
 
-async fn plain(mut stream: TcpStream, peer: SocketAddr, local: SocketAddr) -> Result<Option<Opened>, Reason> {
-    let told = sniff::is_http2(&mut stream).await.map_err(|_: io::Error| Reason::io)?;
+async fn plain(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    local: SocketAddr,
+) -> Result<Option<Opened>, Unopened> {
+    let Ok(told) = sniff::is_http2(&mut stream).await else { return Err((Reason::io, Some(stream))) };
     Ok(told.map(|(http2, ahead)| {
         let facts = ConnFacts { peer, local, tls: false, http2, server_name: None };
         Opened { stream: Stream::Plain(stream), ahead, facts }

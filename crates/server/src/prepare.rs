@@ -44,6 +44,7 @@ pub(crate) struct Checked {
     pub(crate) configured: String,
     pub(crate) address: Address,
     pub(crate) certificate: Option<Certificate>,
+    pub(crate) proxied: bool,
 }
 
 /// What is wrong with `listen` as far as can be told without binding: each with its place in
@@ -79,7 +80,8 @@ pub(crate) fn checked(listen: &[ListenInput], base: &Path) -> Result<Vec<Checked
             }
         };
         if let (Some(address), Some(certificate)) = (address, certificate) {
-            entries.push(Checked { configured: input.address.clone(), address, certificate });
+            let (configured, proxied) = (input.address.clone(), input.proxy_protocol);
+            entries.push(Checked { configured, address, certificate, proxied });
         }
     }
     if problems.is_empty() { Ok(entries) } else { Err(problems) }
@@ -93,7 +95,7 @@ mod tests {
     use crate::{ListenInput, TlsInput};
 
     fn at(address: &str) -> ListenInput {
-        ListenInput { address: address.into(), tls: None }
+        ListenInput { address: address.into(), tls: None, proxy_protocol: false }
     }
 
     #[test]

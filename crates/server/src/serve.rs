@@ -12,7 +12,15 @@
 //! - the server closes: a connection at rest is closed after a moment, a head that has begun is answered, a
 //!   fresh connection gets a last chance to ask.
 
-use std::{error::Error, future::poll_fn, io, pin::Pin, rc::Rc, sync::Arc, task::Poll};
+use std::{
+    error::Error,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
@@ -60,23 +68,28 @@ pub(crate) async fn serve<H: Handler>(
     let settings = shared.settings.load_full();
     let Arrival { stream, peer, listener, open: counted } = arrival;
     let accepted = Instant::now();
+    let lost = |_| {
+        shared.metrics.error(Reason::io);
+        Reason::io
+    };
     let opened = async {
-        let stream = TcpStream::from_std(stream).map_err(|_| Reason::io)?;
+        let stream = TcpStream::from_std(stream).map_err(lost)?;
         // Asked of the socket only where the listener's own address does not tell it.
         let local = match listener.address {
-            any if any.ip().is_unspecified() => stream.local_addr().map_err(|_| Reason::io)?,
+            any if any.ip().is_unspecified() => stream.local_addr().map_err(lost)?,
             own => own,
         };
         let certificate = listener.certificate.load_full();
         let deadline = after(accepted, settings.header_read);
-        open(stream, certificate.as_deref(), (peer, local), deadline, &shared.stage).await
+        let trusted = listener.proxied.load(Ordering::Relaxed).then_some(&*settings.trusted_peers);
+        let (peers, seen) = ((peer, local, trusted), (&*shared.stage, &*shared.metrics));
+        open(stream, certificate.as_deref(), peers, deadline, seen).await
     };
     let Opened { stream, ahead, facts } = match opened.await {
         Ok(Some(opened)) => opened,
         Ok(None) => return,
         Err(reason) => {
             debug!(%peer, ?reason, "connection could not be opened");
-            shared.metrics.error(reason);
             return;
         }
     };

@@ -1,6 +1,15 @@
 //! The server: what runs, how it is changed, how it ends.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -210,6 +219,7 @@ impl Server {
             match (kept.map(|index| former.swap_remove(index)), socket) {
                 (Some(active), _) => {
                     active.listener.replace_certificate(checked.certificate);
+                    active.listener.proxied.store(checked.proxied, Ordering::Relaxed);
                     running.listeners.push(active);
                 }
                 (None, Some(socket)) => running.listeners.push(self.listen(checked, socket)),
@@ -233,6 +243,7 @@ impl Server {
             configured: checked.configured,
             address: socket.address,
             certificate: ArcSwapOption::from_pointee(checked.certificate),
+            proxied: AtomicBool::new(checked.proxied),
             connections,
             accepted,
         });

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 /// The least that `max_header_bytes` can be: what the HTTP/1.1 parser needs to work.
 const LEAST_HEADER_BYTES: usize = 8192;
 
@@ -20,6 +22,8 @@ pub struct ConnSettings {
     pub max_header_bytes: usize,
     /// Open connections in total. Beyond it clients wait in the kernel's backlog.
     pub max_connections: usize,
+    /// Whose PROXY headers are believed.
+    pub trusted_peers: Vec<IpNet>,
 }
 
 impl Default for ConnSettings {
@@ -30,6 +34,7 @@ impl Default for ConnSettings {
             write_stall: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
             max_connections: 10_000,
+            trusted_peers: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ const SETTINGS: ConnSettings = ConnSettings {
     write_stall: Duration::from_secs(30),
     max_header_bytes: 0,
     max_connections: 1,
+    trusted_peers: Vec::new(),
 };
 
 /// Waits for the alarm and tells what rang, and after how many seconds.

@@ -162,12 +162,12 @@ pub(crate) fn calm() -> ConnSettings {
 
 #[expect(clippy::needless_pass_by_value, reason = "called with literals, strings and addresses")]
 pub(crate) fn plain(address: impl ToString) -> ListenInput {
-    ListenInput { address: address.to_string(), tls: None }
+    ListenInput { address: address.to_string(), tls: None, proxy_protocol: false }
 }
 
 pub(crate) fn tls(address: &str, name: &str) -> ListenInput {
     let tls = TlsInput { cert: format!("{name}.pem").into(), key: format!("{name}.key").into() };
-    ListenInput { address: address.to_owned(), tls: Some(tls) }
+    ListenInput { address: address.to_owned(), tls: Some(tls), proxy_protocol: false }
 }
 
 impl Rig {
