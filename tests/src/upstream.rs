@@ -17,6 +17,7 @@ use std::{
     },
 };
 
+use socket2::SockRef;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -113,9 +114,20 @@ impl Upstream {
         Self::start_at("127.0.0.1:0".parse().unwrap(), Some(server)).await
     }
 
+    /// A plain one whose system keeps no more than so many bytes of what it sends and its peer has
+    /// not taken.
+    pub async fn start_keeping(bytes: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        SockRef::from(&listener).set_send_buffer_size(bytes).unwrap();
+        Self::serve(listener, None)
+    }
+
     /// One at an address that is known already.
     pub async fn start_at(address: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        Self::serve(TcpListener::bind(address).await.unwrap(), tls)
+    }
+
+    fn serve(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared::default());

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One side's answer, as it was received.
@@ -23,7 +24,7 @@ pub struct Answer {
 pub const MOST_TOLD: usize = 100;
 
 /// How two answers to the same request differ.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
     /// The differences, in the order of the document; at most [`MOST_TOLD`].
     pub differences: Vec<Difference>,
@@ -38,7 +39,7 @@ pub struct Comparison {
 }
 
 /// One thing in which they differ.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Difference {
     /// What kind of place it is in: `status`, `header/NAME`, `format`, `body`, `ids`, `order`,
     /// `text`, or a JSON pointer in which each index of an array is `*`.
@@ -54,8 +55,9 @@ pub struct Difference {
 }
 
 /// What is different.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "DifferenceKind")]
 pub enum Kind {
     /// The status.
     Status,
@@ -80,7 +82,7 @@ pub enum Kind {
 }
 
 /// One side of a difference.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Seen {
     /// Where it is in that side's JSON; empty for what is in no JSON.
     pub pointer: Box<str>,
@@ -89,7 +91,7 @@ pub struct Seen {
 }
 
 /// A value as it may be shown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shown {
     /// The value itself: a number, a truth value, null, a status, or what may be shown.
@@ -111,7 +113,7 @@ pub enum Shown {
 }
 
 /// The retrieved ids of both sides.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct IdsCompared {
     /// The length of the longer list.
     pub k: usize,

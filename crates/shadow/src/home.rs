@@ -21,6 +21,7 @@ use std::{
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::registry::Registry;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sluicegate_body::Budget;
 use sluicegate_core::{Chance, Clock};
@@ -109,7 +110,7 @@ impl State {
 }
 
 /// How a shadow is doing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ShadowStatus {
     /// The route whose requests are copied.
     pub route: String,
@@ -131,7 +132,7 @@ pub struct ShadowStatus {
 }
 
 /// A shadow's status, and all that its comparisons found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ShadowReport {
     /// How it is doing.
     #[serde(flatten)]

@@ -4,7 +4,13 @@
 //! [`ShadowInput::check`] turns each into [`ShadowSettings`], or says everything that is wrong
 //! with it at once. Whether the upstream exists is for the owner of the whole document to check.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -13,7 +19,7 @@ use serde::{
     de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer, value::SeqAccessDeserializer},
 };
 use sluicegate_core::{
-    KeyInput, KeySource, Share,
+    KeyInput, KeySource, Share, secret_file,
     units::{Size, Span},
 };
 
@@ -69,6 +75,9 @@ pub struct ShadowInput {
     /// Headers set on the copies: credentials of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, String>,
+    /// The same for values that stand in files, alone: the headers and the files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set_file: BTreeMap<String, PathBuf>,
     /// Whether writes are copied as well: only where the other upstream is a test copy. Each gets an `Idempotency-Key` of its own.
     #[serde(default)]
     pub writes: bool,
@@ -197,6 +206,12 @@ pub struct CompareSettings {
 }
 
 impl ShadowInput {
+    /// The same with what stands in files; or what is wrong with them. Blocking.
+    pub fn with_files(&self, resolve: &dyn Fn(&Path) -> PathBuf) -> Result<Self, Vec<(String, String)>> {
+        let set = secret_file::merged(&self.set, ("set_file", &self.set_file), resolve)?;
+        Ok(Self { set, set_file: BTreeMap::new(), ..self.clone() })
+    }
+
     /// The settings, or everything that is wrong: pairs of a path inside the shadow (such as
     /// `compare.ignore[0]`) and a message. `answers` says where a route's answers have what;
     /// `resolve` finds files beside the configuration.
@@ -234,6 +249,20 @@ impl ShadowInput {
                     value.set_sensitive(true);
                     set.insert(name, value);
                 }
+            }
+        }
+        for name in secret_file::given_twice(&self.set, &self.set_file) {
+            let message = format!("`{name}` is in `set` as well; remove one of the two");
+            faults.push((format!("set_file.{name}"), message));
+        }
+        for name in self.set_file.keys() {
+            match HeaderName::try_from(name) {
+                Err(_) => faults.push((format!("set_file.{name}"), not_a_header(name))),
+                Ok(parsed) if is_framing(&parsed) || ADDED.contains(&parsed.as_str()) => {
+                    let message = format!("`{parsed}` is set by the gateway itself; remove it");
+                    faults.push((format!("set_file.{name}"), message));
+                }
+                Ok(_) => {}
             }
         }
         let compare = self.compare.as_ref().map(|compare| compare.check(answers, resolve)).transpose();

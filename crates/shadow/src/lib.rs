@@ -72,7 +72,7 @@
 //!     },
 //!     &mut registry,
 //! );
-//! let targets = Targets { shadow, own: [None, None], version: "1".to_owned() };
+//! let targets = Targets { shadow, own: [None, None], version: "1".to_owned(), rewrite: None };
 //! let shadowing = shadows.shadowing("search", settings, targets);
 //! shadows.apply(std::slice::from_ref(&shadowing));
 //!

@@ -28,6 +28,7 @@
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod file;
@@ -54,7 +55,7 @@ pub struct LogSettings {
 }
 
 /// What became of a log's lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogReport {
     /// The file.
     pub path: PathBuf,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use sluicegate_core::{RoutePlan, Slot, share};
-use sluicegate_upstream::{Retries, RouteTimeouts, Upstream, UpstreamPlan};
+use http::HeaderName;
+use sluicegate_core::{RoutePlan, Slot, headers::CREDENTIALS, share};
+use sluicegate_upstream::{Retries, Rewrite, RouteTimeouts, Upstream, UpstreamPlan};
 
-use crate::{home::State, input::ShadowSettings};
+use crate::{head::ADDED, home::State, input::ShadowSettings};
 
 /// A route's part of the plan for this layer: its shadows.
 #[derive(Clone, Debug)]
@@ -22,6 +23,9 @@ pub struct Targets {
     /// What these are, in words that are others when they are: what was found of former ones says
     /// nothing of them.
     pub version: String,
+    /// What the route changes of what passes, and so of copies: but no credential that is meant for
+    /// its own upstream, and nothing that the shadow has its own word on.
+    pub rewrite: Option<Arc<Rewrite>>,
 }
 
 /// One shadow of one route.
@@ -39,16 +43,31 @@ pub struct Shadowing {
 
 impl Shadowing {
     pub(crate) fn new(state: Arc<State>, settings: ShadowSettings, targets: Targets) -> Self {
-        // A copy's time is kept by who sends it, so that a busy machine takes no timeout for a
-        // broken connection.
-        let never = settings.timeout * 2;
-        let timeouts = RouteTimeouts { connect: never, per_try: None, deadline: never, stream_idle: never };
+        // One limit for all of it, so that a busy machine takes no timeout for a broken connection.
+        // The proxy keeps it until the head has come, and so tells the breaker of a shadow that hangs.
+        let (never, deadline) = (settings.timeout * 2, settings.timeout);
+        let timeouts = RouteTimeouts { connect: never, per_try: None, deadline, stream_idle: never };
+        let left_alone = |name: &HeaderName| {
+            CREDENTIALS.contains(&name.as_str())
+                || ADDED.contains(&name.as_str())
+                || settings.strip.contains(name)
+                || settings.set.contains_key(name)
+        };
+        let rewrite = targets.rewrite.as_ref().map(|rewrite| Arc::new(rewrite.for_copies(left_alone)));
         let plan = |upstream: Arc<Upstream>| {
             let name = format!("shadow of {}", state.route);
             let target = upstream.name().to_owned();
             // A copy is sent once.
             let retries = Retries::OFF;
-            let part = UpstreamPlan { upstream, timeouts, retries, preserve_host: false, second: None };
+            let part = UpstreamPlan {
+                upstream,
+                timeouts,
+                retries,
+                preserve_host: false,
+                rewrite: rewrite.clone(),
+                whole: true,
+                second: None,
+            };
             Arc::new(RoutePlan::new(name, target).with(part))
         };
         let seed = share::seed(&format!("shadow\n{}\n{}", state.route, state.to));

@@ -6,6 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,8 +15,9 @@ use crate::{
 };
 
 /// What is proven of the shadow's answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ShadowVerdict")]
 pub enum Verdict {
     /// They differ from the primary's beyond noise in no more than is allowed.
     Same,
@@ -50,7 +52,7 @@ impl fmt::Display for Verdict {
 }
 
 /// What is known of one class of differences.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// Proven: the shadow differs in it more often than the own upstream does from itself.
@@ -77,7 +79,8 @@ impl Finding {
 }
 
 /// All that is known of a route's shadow.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ComparisonReport")]
 pub struct Report {
     /// The route.
     pub route: Box<str>,
@@ -111,7 +114,7 @@ pub struct Report {
 }
 
 /// How many pairs are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Missing {
     /// Of the shadow.
     pub shadow: u64,
@@ -120,7 +123,7 @@ pub struct Missing {
 }
 
 /// By how much one share exceeds another; from -1 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Excess {
     /// As it was seen: the shadow's share less the own one. Without pairs of the own upstream
     /// these are taken to be alike.
@@ -140,7 +143,7 @@ impl Excess {
 }
 
 /// The pairs of one kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct KindReport {
     /// How many there are.
     pub pairs: u64,
@@ -159,7 +162,7 @@ pub struct KindReport {
 }
 
 /// Copies that got no answer, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedReport {
     /// It took too long.
     pub timeout: u64,
@@ -174,7 +177,7 @@ pub struct FailedReport {
 }
 
 /// How long both sides of the same requests took.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyReport {
     /// How many pairs this is of: those in which both sides were answered.
     pub pairs: u64,
@@ -187,7 +190,7 @@ pub struct LatencyReport {
 }
 
 /// Times in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quantiles {
     /// The median.
     pub p50: f64,
@@ -198,7 +201,7 @@ pub struct Quantiles {
 }
 
 /// How numbers from 0 to 1 are spread.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
     /// Their mean.
     pub mean: f64,
@@ -207,7 +210,7 @@ pub struct Spread {
 }
 
 /// How alike retrieved ids are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdsReport {
     /// How many pairs have any.
     pub pairs: u64,
@@ -224,7 +227,7 @@ pub struct IdsReport {
 }
 
 /// How alike texts are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TextsReport {
     /// How many pairs have any.
     pub pairs: u64,
@@ -235,7 +238,7 @@ pub struct TextsReport {
 }
 
 /// One class of differences.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassReport {
     /// Its name: `answer`, `status`, `header/NAME`, `format`, `body`, `ids`, `order`, `text`, a
     /// JSON pointer with `*` for each index, or `other`.
@@ -252,7 +255,7 @@ pub struct ClassReport {
 }
 
 /// How many pairs show a class.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassCounts {
     /// So many.
     pub differing: u64,

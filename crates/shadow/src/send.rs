@@ -8,6 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use sluicegate_core::{
     Access, Chance, Classified, Clock, Code, Facts, Lane, Refusal, Repeat, RoutePlan, facts::is_grpc,
@@ -135,26 +136,35 @@ impl Copy {
         request.extensions_mut().insert(facts);
         // Whatever it is, it goes out once.
         request.extensions_mut().insert(Repeat::Never);
-        let asked = async {
-            let response = self.proxy.call(request).await.map_err(|refusal| outcome(&refusal))?;
-            let took = began.elapsed();
-            let (head, mut body) = response.into_parts();
-            let (mut gathered, taken) = (BytesMut::new(), self.room.hold());
-            while let Some(frame) = body.frame().await {
-                let Ok(frame) = frame else { return Err(Outcome::Reset) };
-                let Some(data) = frame.data_ref() else { continue };
-                if gathered.len() + data.len() > self.cap {
-                    return Err(Outcome::AnswerTooLarge);
-                }
-                if !taken.grow(data.len()) {
-                    return Err(Outcome::Memory);
-                }
-                gathered.extend_from_slice(data);
+        let response = self.proxy.call(request).await.map_err(|refusal| outcome(&refusal))?;
+        let took = began.elapsed();
+        let (head, mut body) = response.into_parts();
+        let (mut gathered, taken) = (BytesMut::new(), self.room.hold());
+        // What says that it will be too large is not read at all. A shadow all of whose answers are is
+        // asked for nothing: each would be paid for, and none be of use.
+        if body.size_hint().lower() > self.cap as u64 {
+            body.blame();
+            return Err(Outcome::AnswerTooLarge);
+        }
+        loop {
+            let Ok(frame) = timeout_at(self.until, body.frame()).await else {
+                body.blame();
+                return Err(Outcome::Timeout);
+            };
+            let Some(frame) = frame else { break };
+            let Ok(frame) = frame else { return Err(Outcome::Reset) };
+            let Some(data) = frame.data_ref() else { continue };
+            if gathered.len() + data.len() > self.cap {
+                body.blame();
+                return Err(Outcome::AnswerTooLarge);
             }
-            let answer = Answer { status: head.status, headers: head.headers, body: gathered.freeze() };
-            Ok(Came { answer, took, taken })
-        };
-        timeout_at(self.until, asked).await.unwrap_or(Err(Outcome::Timeout))
+            if !taken.grow(data.len()) {
+                return Err(Outcome::Memory);
+            }
+            gathered.extend_from_slice(data);
+        }
+        let answer = Answer { status: head.status, headers: head.headers, body: gathered.freeze() };
+        Ok(Came { answer, took, taken })
     }
 
     /// The record that the proxy goes by. The copy counts as a write: what died on a kept-alive

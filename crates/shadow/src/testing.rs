@@ -29,8 +29,12 @@ impl Rig {
 
     /// A shadow whose endpoints nobody listens at.
     pub(crate) fn shadowing(&self, route: &str, to: &str, settings: &str) -> Arc<Shadowing> {
-        let targets =
-            Targets { shadow: upstream("http://127.0.0.1:9"), own: [None, None], version: String::new() };
+        let targets = Targets {
+            shadow: upstream("http://127.0.0.1:9"),
+            own: [None, None],
+            version: String::new(),
+            rewrite: None,
+        };
         self.leading(route, to, settings, targets)
     }
 

@@ -324,7 +324,15 @@ impl Making<'_> {
             stream_idle: own.stream_idle.or(its.stream_idle).unwrap_or(top.stream_idle).0,
         };
         let (upstream, retries) = (to.pool.clone(), self.retries);
-        UpstreamPlan { upstream, timeouts, retries, preserve_host: route.preserve_host, second }
+        UpstreamPlan {
+            upstream,
+            timeouts,
+            retries,
+            preserve_host: route.preserve_host,
+            rewrite: None,
+            whole: false,
+            second,
+        }
     }
 }
 

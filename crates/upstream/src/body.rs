@@ -17,10 +17,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use sluicegate_body::{Gate, IdleTimer, LazyTimer};
-use sluicegate_core::{BoxError, Facts};
+use sluicegate_core::{BoxError, Facts, span::OpenSpan};
 
 use crate::{
     RequestBody,
+    breaker::Rule,
+    endpoint::Trial,
     pool::{Lease, Pools},
 };
 
@@ -50,6 +52,16 @@ struct Exchange<B> {
     idle: IdleTimer,
     limit: Duration,
     gate: Option<Arc<Gate>>,
+    /// That of the try, where the request's trace is sampled; it ends with the exchange.
+    span: Option<Box<OpenSpan>>,
+    judged: Option<Box<Judged>>,
+}
+
+/// A try whose end is the end of the body.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) trial: Trial,
+    pub(crate) rule: Rule,
 }
 
 impl<B> ResponseBody<B>
@@ -62,12 +74,12 @@ where
         lease: Lease<B>,
         (pools, timer): (Rc<Pools<B>>, LazyTimer),
         limit: Duration,
-        gate: Option<Arc<Gate>>,
+        (gate, span): (Option<Arc<Gate>>, Option<Box<OpenSpan>>),
     ) -> Self {
         let idle = IdleTimer::reusing(timer);
         let mut body = Self {
             incoming,
-            exchange: Some(Exchange { facts, lease, pools, idle, limit, gate }),
+            exchange: Some(Exchange { facts, lease, pools, idle, limit, gate, span, judged: None }),
             tunnel: false,
         };
         if body.incoming.is_end_stream() {
@@ -76,14 +88,43 @@ where
         body
     }
 
+    /// The endpoint has served once this body has come whole.
+    pub(crate) fn judge(&mut self, mut judged: Judged) {
+        match &mut self.exchange {
+            Some(exchange) => exchange.judged = Some(Box::new(judged)),
+            None => judged.trial.succeeded(&judged.rule),
+        }
+    }
+
+    /// Tells the breaker that the endpoint failed: whoever reads has waited or read enough. Heard only
+    /// where the plan says [`whole`](crate::UpstreamPlan::whole).
+    pub fn blame(&mut self) {
+        let Some(exchange) = &mut self.exchange else { return };
+        if let Some(mut judged) = exchange.judged.take() {
+            judged.trial.failed(&judged.rule, &exchange.pools.chance);
+        }
+    }
+
     pub(crate) fn tunnel(incoming: Incoming) -> Self {
         Self { incoming, exchange: None, tunnel: true }
+    }
+
+    /// The upstream has broken off.
+    fn failed(&mut self, how: &str) {
+        if let Some(span) = self.exchange.as_mut().and_then(|exchange| exchange.span.as_mut()) {
+            span.fail(how);
+        }
+        self.blame();
+        self.finish(false);
     }
 
     /// Lets the connection go: back to the pool after a whole answer, else closed.
     fn finish(&mut self, whole: bool) {
         let Some(mut exchange) = self.exchange.take() else { return };
         if whole {
+            if let Some(mut judged) = exchange.judged {
+                judged.trial.succeeded(&judged.rule);
+            }
             exchange.facts.attempt().ended();
             exchange.lease.give_back();
         }
@@ -132,7 +173,7 @@ where
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                this.finish(false);
+                this.failed("reset");
                 Poll::Ready(Some(Err(error.into())))
             }
             Poll::Ready(None) => {
@@ -145,7 +186,7 @@ where
                 if exchange.idle.poll_idle(limit, cx).is_pending() {
                     return Poll::Pending;
                 }
-                this.finish(false);
+                this.failed("timeout");
                 Poll::Ready(Some(Err(StreamIdle(limit).into())))
             }
         }

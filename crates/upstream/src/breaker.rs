@@ -17,7 +17,8 @@
 //!   within `per_try`. No answer within the request's deadline counts only where the try had at
 //!   least half of the time that the route gives: what a client cuts short, or a queue has used
 //!   up, is no fault of the endpoint's. Any other answer is a success. What the client broke off
-//!   is neither.
+//!   is neither. For copies, which the gateway reads itself, an answer is a success once it is
+//!   whole, and one that breaks off, does not end in time or is larger than what is kept is a failure.
 //! - *How long*: `base`, twice as long each time in a row up to `max`, and up to a fifth more by
 //!   chance. A success of all probes starts the lengths anew.
 //! - *Probes* are requests of clients. As many as must succeed are let through at once, and one

@@ -8,6 +8,9 @@
 //!    more than what a probe met, and a probe that is wrong must not take a whole service down;
 //! 3. where there is none either, nobody: all are failing, and load would keep them down.
 //!
+//! A request of a session goes to the session's endpoint before all this; see
+//! [`affinity`](crate::affinity).
+//!
 //! Endpoints that the request has just failed at are left out; see [`Way`](crate::way::Way). So
 //! are those that serve other [`pins`](crate::pins) than they should, where that is refused: now
 //! and then a read goes there all the same, to find out whether they have been put right.
@@ -16,6 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     RequestBody,
+    affinity::Session,
     endpoint::{Endpoint, Trial},
     failure::Failure,
     pool::Pools,
@@ -43,7 +47,7 @@ impl Upstream {
         self.endpoints.iter().any(|endpoint| self.is_fit(endpoint, tried))
     }
 
-    fn is_fit(&self, endpoint: &Endpoint, tried: &[u64]) -> bool {
+    pub(crate) fn is_fit(&self, endpoint: &Endpoint, tried: &[u64]) -> bool {
         !endpoint.is_left_out()
             && !tried.contains(&endpoint.id)
             && endpoint.breaker.wait(&self.breaker).is_zero()
@@ -54,7 +58,17 @@ impl<B: RequestBody> Pools<B> {
     /// A try at one of the endpoints that are not in `tried`, or why none of the upstream's
     /// endpoints takes the request. `reads` says that it may be spent on finding out whether an
     /// endpoint serves the right pins again.
-    pub(crate) fn choose(&self, upstream: &Upstream, tried: &[u64], reads: bool) -> Result<Trial, Failure> {
+    pub(crate) fn choose(
+        &self,
+        upstream: &Upstream,
+        (tried, session): (&[u64], Option<Session>),
+        reads: bool,
+    ) -> Result<Trial, Failure> {
+        if let (Some(affinity), Some(session)) = (&upstream.affinity, session)
+            && let Some(trial) = affinity.choose(session, upstream, tried)
+        {
+            return Ok(trial);
+        }
         match self.choose_now(upstream, tried, reads) {
             // Left out when it was looked for, and put right before it could be told what is wrong:
             // what is told is read under the lock under which it comes back, so it is there now.
@@ -107,7 +121,7 @@ impl<B: RequestBody> Pools<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use bytes::Bytes;
     use http_body_util::Full;
@@ -117,9 +131,10 @@ mod tests {
 
     use super::Upstream;
     use crate::{
+        affinity::{Affinity, AffinityInput},
         endpoint::{
             Endpoint,
-            tests::{RULE, endpoint, fail},
+            tests::{RULE, endpoint, endpoint_at, fail},
         },
         failure::Failure,
         metrics::UpstreamMetrics,
@@ -136,6 +151,9 @@ mod tests {
             breaker: RULE,
             not_applied: [].into(),
             max_idle: 4,
+            buffer: 64 * 1024,
+            affinity: None,
+            resolve: Duration::from_secs(30),
             pins: Arc::default(),
             pinned: None,
             budget: Arc::new(RetryBudget::new()),
@@ -146,12 +164,66 @@ mod tests {
     /// Which of the endpoints a hundred choices fall on.
     fn chosen(pools: &Pools<Full<Bytes>>, upstream: &Upstream, tried: &[u64]) -> Vec<usize> {
         let mut chosen: Vec<_> = (0..100)
-            .filter_map(|_| pools.choose(upstream, tried, true).ok())
+            .filter_map(|_| pools.choose(upstream, (tried, None), true).ok())
             .map(|trial| upstream.endpoints.iter().position(|it| it.id == trial.id).unwrap())
             .collect();
         chosen.sort_unstable();
         chosen.dedup();
         chosen
+    }
+
+    /// Where requests of these sessions go.
+    fn homes(pools: &Pools<Full<Bytes>>, upstream: &Upstream, tried: &[u64]) -> Vec<usize> {
+        let sessions = (0..300).map(|number| format!("s{number}"));
+        sessions
+            .map(|name| {
+                let mut headers = http::HeaderMap::new();
+                headers.insert("mcp-session-id", name.parse().unwrap());
+                let session = upstream.affinity.as_ref().unwrap().session(&headers);
+                let trial = pools.choose(upstream, (tried, session), true).unwrap();
+                upstream.endpoints.iter().position(|it| it.id == trial.id).unwrap()
+            })
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_stays_and_moves_only_with_its_endpoint() {
+        LocalSet::new()
+            .run_until(async {
+                let pools = Pools::<Full<Bytes>>::new(Chance::seeded(1));
+                let named = |number: u8| endpoint_at(&format!("http://127.0.0.1:{number}"));
+                let mut upstream = upstream(vec![named(1), named(2), named(3)]);
+                let from = AffinityInput::Header("mcp-session-id".into()).check().unwrap();
+                upstream.affinity = Some(Affinity { from, learned: Arc::default() });
+                let before = homes(&pools, &upstream, &[]);
+                assert_eq!(homes(&pools, &upstream, &[]), before, "they stay");
+                for at in 0..3 {
+                    let share = before.iter().filter(|home| **home == at).count();
+                    assert!((60..140).contains(&share), "endpoint {at} has {share} of 300");
+                }
+                let gone = upstream.endpoints[1].clone();
+                gone.entrust(1, true);
+                gone.probed(1, false);
+                for (home, former) in homes(&pools, &upstream, &[]).iter().zip(&before) {
+                    assert!(*home != 1 && (*former == 1 || home == former), "{former} to {home}");
+                }
+                gone.probed(1, true);
+                assert_eq!(homes(&pools, &upstream, &[]), before, "and come back");
+                let tried = [upstream.endpoints[0].id];
+                assert!(!homes(&pools, &upstream, &tried).contains(&0), "a try that failed goes elsewhere");
+                // An answer names a session: whoever named it has it.
+                let mut answer = http::HeaderMap::new();
+                for number in 0..300 {
+                    answer.insert("mcp-session-id", format!("s{number}").parse().unwrap());
+                    upstream.affinity.as_ref().unwrap().hear(&answer, &upstream.endpoints[2]);
+                }
+                assert!(homes(&pools, &upstream, &[]).iter().all(|home| *home == 2));
+                upstream.endpoints[2].entrust(1, true);
+                upstream.endpoints[2].probed(1, false);
+                let moved = homes(&pools, &upstream, &[]);
+                assert!(!moved.contains(&2) && moved.contains(&0) && moved.contains(&1));
+            })
+            .await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,14 +245,14 @@ mod tests {
                 fail(&all[0]);
                 assert!(chosen(&pools, &upstream, &[]).is_empty(), "all are failing");
                 let wait = upstream.wait().unwrap();
-                let shut = pools.choose(&upstream, &[], true).unwrap_err();
+                let shut = pools.choose(&upstream, (&[], None), true).unwrap_err();
                 assert!(matches!(shut, Failure::Open(told) if told == wait), "{shut:?}");
                 advance(wait).await;
-                let mut trial = pools.choose(&upstream, &[], true).unwrap();
+                let mut trial = pools.choose(&upstream, (&[], None), true).unwrap();
                 let at = all.iter().position(|it| it.id == trial.id).unwrap();
                 assert!(!chosen(&pools, &upstream, &[]).contains(&at), "one probe at a time");
                 trial.succeeded(&RULE);
-                assert!(pools.choose(&upstream, &[], true).is_ok());
+                assert!(pools.choose(&upstream, (&[], None), true).is_ok());
             })
             .await;
     }

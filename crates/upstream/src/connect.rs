@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -16,7 +17,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -39,7 +40,7 @@ pub(crate) struct Opened {
 pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<Opened> {
     let mut last = io::Error::other("no address is known");
     for address in endpoint.addresses() {
-        match TcpStream::connect(address).await {
+        match connect(address, endpoint.receive_buffer).await {
             Ok(tcp) => {
                 tcp.set_nodelay(true)?;
                 return secure(endpoint, tcp).await;
@@ -48,6 +49,14 @@ pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<Opened> {
         }
     }
     Err(last)
+}
+
+async fn connect(address: SocketAddr, receive_buffer: Option<u32>) -> io::Result<TcpStream> {
+    let Some(size) = receive_buffer else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Before the handshake, which settles how large a window may become.
+    socket.set_recv_buffer_size(size)?;
+    socket.connect(address).await
 }
 
 async fn secure(endpoint: &Endpoint, tcp: TcpStream) -> io::Result<Opened> {
@@ -85,6 +94,12 @@ pub(crate) struct UpstreamIo {
 impl UpstreamIo {
     fn new(stream: Stream) -> Self {
         Self { stream, received: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn receive_buffer(&self) -> io::Result<usize> {
+        let Stream::Plain(tcp) = &self.stream else { return Err(io::Error::other("TLS")) };
+        socket2::SockRef::from(tcp).recv_buffer_size()
     }
 
     /// The count of bytes received so far; it goes on counting.

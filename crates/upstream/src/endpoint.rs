@@ -41,8 +41,12 @@ pub struct Endpoint {
     pub(crate) protocol: Protocol,
     pub(crate) tls: Option<ClientTls>,
     pub(crate) metrics: EndpointMetrics,
+    pub(crate) receive_buffer: Option<u32>,
     addresses: ArcSwap<Vec<SocketAddr>>,
     next_address: AtomicUsize,
+    /// Rises when an address is no longer one of the name's: connections made before lead to where
+    /// nobody may be.
+    moved: AtomicU64,
     /// Whose probes count: those of the upstream that the present snapshot has. A request
     /// that outlives its snapshot keeps a former one alive, and its probes with it.
     prober: Mutex<u64>,
@@ -66,8 +70,10 @@ impl Endpoint {
             protocol,
             tls: settings.tls.clone(),
             metrics,
+            receive_buffer: settings.receive_buffer,
             addresses: ArcSwap::from_pointee(settings.addresses.clone()),
             next_address: AtomicUsize::new(0),
+            moved: AtomicU64::new(0),
             prober: Mutex::new(0),
             probed_down: AtomicBool::new(false),
             left_out: AtomicBool::new(false),
@@ -91,8 +97,17 @@ impl Endpoint {
         known.sort_unstable();
         if !addresses.is_empty() && addresses != known {
             tracing::info!(endpoint = %self.text, ?addresses, "the name resolves to other addresses now");
+            let gone = known.iter().any(|address| !addresses.contains(address));
             self.addresses.store(Arc::new(addresses));
+            if gone {
+                self.moved.fetch_add(1, Ordering::Release);
+            }
         }
+    }
+
+    /// How often it has moved away from an address.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Acquire)
     }
 
     /// Whether the host is a name that may resolve to something else later.

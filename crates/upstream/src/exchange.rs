@@ -37,10 +37,11 @@ use tower_service::Service;
 use self::{
     again::give_up,
     attempt::{Answered, Failed},
+    trail::Trail,
 };
 use crate::{
     RequestBody,
-    body::ResponseBody,
+    body::{Judged, ResponseBody},
     failure::{Failure, refusal},
     forward::clean_response,
     head::{check_length, expects_continue},
@@ -53,6 +54,7 @@ use crate::{
 
 mod again;
 mod attempt;
+mod trail;
 
 /// A read's body is kept for a second sending up to this many bytes.
 const KEEP: usize = 64 * 1024;
@@ -112,6 +114,7 @@ struct Exchange<B> {
     upgrade: bool,
     /// In front of a body that waits for `100 Continue`.
     gate: Option<Arc<Gate>>,
+    trail: Trail,
 }
 
 impl<B: RequestBody> Exchange<B> {
@@ -136,6 +139,9 @@ impl<B: RequestBody> Exchange<B> {
         };
         head.extensions.clear();
         let Some(plan) = facts.part::<UpstreamPlan>() else { return Err(unmatched()) };
+        if let Some(rewrite) = &plan.rewrite {
+            rewrite.request(&mut head);
+        }
         let timer = pools.timer(until(plan.at(&facts), deadline, facts.received()));
         let gate: Option<Arc<Gate>> = expects_continue(&head).then(Arc::default);
         let body = match (&gate, safe) {
@@ -147,7 +153,8 @@ impl<B: RequestBody> Exchange<B> {
             (None, Safe::Write(_)) => Outbound::kept(body, usize::MAX),
         };
         let (unsent, spare) = (Some((head, body)), None);
-        Ok(Self { pools, facts, unsent, spare, timer, deadline, safe, upgrade, gate })
+        let trail = Trail::default();
+        Ok(Self { pools, facts, unsent, spare, timer, deadline, safe, upgrade, gate, trail })
     }
 
     /// The whole way.
@@ -176,7 +183,8 @@ impl<B: RequestBody> Exchange<B> {
         let pools = self.pools.clone();
         let may_repeat = self.safe == Safe::Read;
         let plan = arms.at(facts);
-        let mut way = Way { pools: &pools, plan, facts, tried: Vec::new(), may_repeat, fresh: false };
+        let mut way =
+            Way { pools: &pools, plan, facts, tried: Vec::new(), session: None, may_repeat, fresh: false };
         let mut began = Instant::now();
         way.enter(began);
         let mut tries = 1;
@@ -198,6 +206,7 @@ impl<B: RequestBody> Exchange<B> {
                 return ended;
             };
             give_up(ended, &mut way.tried);
+            drop(self.trail.take());
             self.timer.arm(Instant::now() + pause);
             poll_fn(|cx| self.timer.poll_passed(cx)).await;
             way.again();
@@ -225,14 +234,17 @@ impl<B: RequestBody> Exchange<B> {
         facts.fell_back()
     }
 
-    fn answer(self, answered: Answered<B>, plan: &UpstreamPlan) -> Response<ResponseBody<B>> {
-        let Answered { response, mut lease, .. } = answered;
+    fn answer(mut self, answered: Answered<B>, plan: &UpstreamPlan) -> Response<ResponseBody<B>> {
+        let Answered { response, mut lease, trial } = answered;
         self.facts.attempt().answering();
         let (mut head, incoming) = response.into_parts();
         // An HTTP/1.0 upstream must not make an HTTP/1.0 answer of ours.
         head.version = Version::HTTP_11;
         let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
         clean_response(&mut head.headers, switching);
+        if let Some(rewrite) = &plan.rewrite {
+            rewrite.response(&mut head.headers);
+        }
         if switching {
             lease.sender = Sender::Spent;
             self.pools.keep_timer(self.timer);
@@ -242,7 +254,12 @@ impl<B: RequestBody> Exchange<B> {
             gate.open();
         }
         let idle = plan.timeouts.stream_idle;
-        let body = ResponseBody::new(incoming, self.facts, lease, (self.pools, self.timer), idle, self.gate);
+        let span = self.trail.take();
+        let ends = (self.gate, span);
+        let mut body = ResponseBody::new(incoming, self.facts, lease, (self.pools, self.timer), idle, ends);
+        if plan.whole {
+            body.judge(Judged { trial, rule: plan.upstream.breaker });
+        }
         Response::from_parts(head, body)
     }
 }

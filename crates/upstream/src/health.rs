@@ -4,8 +4,9 @@
 //! delays a request. It ends when a later snapshot has taken over, or has no such upstream.
 
 use std::{
+    io,
+    net::SocketAddr,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use tokio::{task::JoinSet, time::timeout};
@@ -15,27 +16,30 @@ use crate::{
     settings::lookup,
 };
 
-/// How often names are resolved anew.
-const RESOLVE_EVERY: Duration = Duration::from_secs(30);
-
 /// Starts what watches over `upstream`.
 pub(crate) fn watch(upstream: &Arc<Upstream>, side: &tokio::runtime::Handle) {
     if let Some(health) = upstream.health.clone() {
         side.spawn(probe_all(Arc::downgrade(upstream), health));
     }
     if upstream.endpoints.iter().any(|endpoint| endpoint.is_named()) {
-        side.spawn(resolve_all(Arc::downgrade(upstream)));
+        side.spawn(resolve_all(Arc::downgrade(upstream), lookup));
     }
     manifest::watch(upstream, side);
 }
 
-async fn resolve_all(upstream: Weak<Upstream>) {
+/// Has `find` look for the endpoints' addresses again and again. What does not resolve for a while
+/// stays where it was last found.
+async fn resolve_all<F>(upstream: Weak<Upstream>, find: F)
+where
+    F: Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Copy + Send + 'static,
+{
     loop {
-        tokio::time::sleep(RESOLVE_EVERY).await;
+        let Some(every) = upstream.upgrade().map(|upstream| upstream.resolve) else { return };
+        tokio::time::sleep(every).await;
         let Some(upstream) = upstream.upgrade() else { return };
         for endpoint in upstream.endpoints.iter().filter(|endpoint| endpoint.is_named()).cloned() {
             let (host, port) = (endpoint.host.clone(), endpoint.port);
-            match tokio::task::spawn_blocking(move || lookup(&host, port)).await {
+            match tokio::task::spawn_blocking(move || find(&host, port)).await {
                 Ok(Ok(addresses)) => endpoint.set_addresses(addresses),
                 Ok(Err(error)) => tracing::warn!(
                     endpoint = %endpoint.text, %error,
@@ -103,5 +107,65 @@ async fn probe(endpoint: &Endpoint, health: &HealthInput) -> Result<(), String> 
             };
             if good { Ok(()) } else { Err(format!("status {status}")) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        net::SocketAddr,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use prometheus_client::registry::Registry;
+    use tokio::{runtime::Handle, time::sleep};
+
+    use super::resolve_all;
+    use crate::{UpstreamMetrics, UpstreamSettings, Upstreams};
+
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+    fn at(end: u8, port: u16) -> SocketAddr {
+        ([127, 0, 0, end], port).into()
+    }
+
+    /// Two addresses, then none for a while, then another one.
+    fn find(_: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        match ASKED.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![at(2, port), at(3, port)]),
+            1 | 2 => Err(io::Error::other("the resolver is away")),
+            _ => Ok(vec![at(3, port)]),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_resolved_again_and_the_last_good_addresses_stay() {
+        let input = serde_json::json!({ "endpoints": ["http://localhost:9"], "resolve": "10s" });
+        let input = serde_json::from_value(input).unwrap();
+        let settings = UpstreamSettings::check("main", &input, &std::path::Path::to_owned).unwrap();
+        let metrics = UpstreamMetrics::register(&mut Registry::default());
+        let prepared = Upstreams::new(metrics, Handle::current()).prepare(vec![settings]);
+        let upstream = prepared.get("main").unwrap().clone();
+        let endpoint = upstream.endpoints[0].clone();
+        let watching = tokio::spawn(resolve_all(Arc::downgrade(&upstream), find));
+        for (asked, expected) in
+            [(1, vec![at(2, 9), at(3, 9)]), (2, vec![at(2, 9), at(3, 9)]), (4, vec![at(3, 9)])]
+        {
+            while ASKED.load(Ordering::SeqCst) < asked {
+                sleep(Duration::from_secs(1)).await;
+            }
+            // What was found is put in place a moment after it was asked for.
+            sleep(Duration::from_secs(1)).await;
+            let mut addresses = endpoint.addresses();
+            addresses.sort_unstable();
+            assert_eq!(addresses, expected, "asked {asked} times");
+        }
+        drop((upstream, prepared));
+        watching.await.unwrap();
     }
 }

@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicegate_core::units::Span;
+use sluicegate_core::{PresetName, units::Span};
+
+use crate::affinity::AffinityInput;
 
 /// A named pool of endpoints that serve the same version.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -16,10 +18,13 @@ use sluicegate_core::units::Span;
 pub struct UpstreamInput {
     /// Where it is reached: `http://host:port` or `https://host:port`, at least one.
     pub endpoints: Vec<String>,
+    /// The known API that it serves, which tells reads from writes on the routes to it that name none themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetName>,
     /// The protocol spoken to it.
     #[serde(default)]
     pub protocol: Protocol,
-    /// How its certificate is checked; only `https` endpoints use it.
+    /// How its certificate is checked, and the gateway's own; only `https` endpoints use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClientTlsInput>,
     /// Active probes; without it every endpoint counts as healthy until requests fail.
@@ -32,6 +37,12 @@ pub struct UpstreamInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub concurrent: Option<u32>,
+    /// What names a session, whose requests stay on one endpoint; without it each request goes to any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<AffinityInput>,
+    /// From one look at what the endpoints' names resolve to, to the next.
+    #[serde(default = "default_resolve")]
+    pub resolve: Span,
     /// Idle connections kept per endpoint and worker.
     #[serde(default = "default_max_idle")]
     #[schemars(range(max = 65535))]
@@ -69,7 +80,7 @@ pub enum Protocol {
     Http2,
 }
 
-/// How an upstream's certificate is checked.
+/// How an upstream's certificate is checked, and the gateway's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientTlsInput {
@@ -79,6 +90,12 @@ pub struct ClientTlsInput {
     /// The name the certificate must carry (and the SNI sent), instead of the endpoint's host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
+    /// A PEM file with the gateway's own certificate, then its intermediates, for upstreams that ask for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// A PEM file with the unencrypted private key of `cert`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 /// Active probes of each endpoint.
@@ -210,6 +227,10 @@ pub struct ManifestInput {
 
 const fn default_max_idle() -> u32 {
     64
+}
+
+const fn default_resolve() -> Span {
+    Span::secs(30)
 }
 
 const fn default_interval() -> Span {

@@ -10,6 +10,7 @@
 //! further ones, in [`Endpoint`], about who is used, and in [`PinFinding`], about the versions that
 //! an upstream serves. Metrics are listed in [`UpstreamMetrics`].
 
+pub mod affinity;
 mod body;
 mod breaker;
 mod choose;
@@ -29,6 +30,7 @@ mod plan;
 mod pool;
 mod registry;
 mod retry;
+pub mod rewrite;
 mod send;
 mod settings;
 mod spare;
@@ -45,6 +47,7 @@ pub use pins::{PinFinding, PinSource, PinState};
 pub use plan::{RouteTimeouts, UpstreamPlan};
 pub use registry::{Prepared, Upstream, Upstreams};
 pub use retry::Retries;
+pub use rewrite::Rewrite;
 pub use settings::{SettingsError, UpstreamSettings};
 
 /// The bodies that requests may have.

@@ -11,7 +11,7 @@ use sluicegate_core::{
     arm::{Arm, Slot},
 };
 
-use crate::{registry::Upstream, retry::Retries};
+use crate::{registry::Upstream, retry::Retries, rewrite::Rewrite};
 
 /// A route's part of the plan for this layer.
 #[derive(Clone, Debug)]
@@ -24,6 +24,12 @@ pub struct UpstreamPlan {
     pub retries: Retries,
     /// Send the client's `Host` on, and not the endpoint's own.
     pub preserve_host: bool,
+    /// What is changed of what passes; the same for both upstreams of a rollout.
+    pub rewrite: Option<Arc<Rewrite>>,
+    /// An endpoint has served only once its answer is whole; else with the answer's head. What is
+    /// read to its end by the gateway itself is judged so, and an endpoint that never ends its
+    /// answers fails.
+    pub whole: bool,
     /// The plan of the rollout's second upstream; this one is the first's.
     pub second: Option<Box<UpstreamPlan>>,
 }

@@ -66,6 +66,8 @@ pub(crate) struct Pool<B> {
     opening: Mutex<()>,
     /// What TLS agreed on last time; plain endpoints are known from the start.
     negotiated: Cell<Option<Negotiated>>,
+    /// How often the endpoint had moved when its connections here were made.
+    moved: Cell<u64>,
     in_flight: Cell<usize>,
 }
 
@@ -86,6 +88,7 @@ pub(crate) struct Lease<B> {
     /// Whether the connection has served others before.
     pub(crate) reused: bool,
     received: Option<(Arc<AtomicU64>, u64)>,
+    moved: u64,
 }
 
 #[derive(Debug)]
@@ -113,7 +116,8 @@ impl<B> Lease<B> {
         let Sender::Http1(sender) = std::mem::replace(&mut self.sender, Sender::Spent) else { return };
         let Some((received, _)) = self.received.take() else { return };
         let mut idle = self.pool.idle.borrow_mut();
-        if !sender.is_closed() && idle.len() < self.max_idle {
+        let stays = self.moved == self.pool.moved.get();
+        if stays && !sender.is_closed() && idle.len() < self.max_idle {
             idle.push(Idle { sender, received, since: self.now });
         }
     }
@@ -202,6 +206,7 @@ where
                     shared: RefCell::default(),
                     opening: Mutex::new(()),
                     negotiated: Cell::new(None),
+                    moved: Cell::new(endpoint.moved()),
                     in_flight: Cell::new(0),
                 })
             })
@@ -223,8 +228,13 @@ where
     fn begin(&self, endpoint: &Arc<Endpoint>, max_idle: usize) -> Lease<B> {
         let pool = self.pool(endpoint);
         pool.in_flight.set(pool.in_flight.get() + 1);
+        let moved = endpoint.moved();
+        if pool.moved.replace(moved) != moved {
+            pool.idle.borrow_mut().clear();
+            pool.shared.borrow_mut().clear();
+        }
         let sender = Sender::Spent;
-        Lease { sender, pool, now: self.sweep.get(), max_idle, reused: true, received: None }
+        Lease { sender, pool, now: self.sweep.get(), max_idle, reused: true, received: None, moved }
     }
 
     /// A connection to `endpoint`: a pooled one that is ready soon, else a new one.
@@ -234,7 +244,7 @@ where
     pub(crate) async fn lease(
         &self,
         endpoint: &Arc<Endpoint>,
-        max_idle: usize,
+        (max_idle, buffer): (usize, usize),
         fresh: bool,
     ) -> io::Result<Lease<B>> {
         let mut lease = self.begin(endpoint, max_idle);
@@ -257,8 +267,11 @@ where
         match opened.negotiated {
             Negotiated::Http1 => {
                 let received = opened.io.received();
-                let (sender, conn) =
-                    http1::handshake(TokioIo::new(opened.io)).await.map_err(io::Error::other)?;
+                let (sender, conn) = http1::Builder::new()
+                    .max_buf_size(buffer)
+                    .handshake(TokioIo::new(opened.io))
+                    .await
+                    .map_err(io::Error::other)?;
                 tokio::task::spawn_local(async move {
                     // How it ended is told to the exchange that was on it.
                     drop(conn.with_upgrades().await);

@@ -3,7 +3,7 @@
 //! A reload makes new [`Upstream`]s, but an endpoint that is reached in the same way stays the
 //! same [`Endpoint`]: its connections in every worker, its breaker and what is known of its health
 //! go on. What an endpoint has told of its pins holds as long as these stay. An upstream of the same
-//! name keeps its retry budget.
+//! name keeps its retry budget, and what it has learned of sessions.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use sluicegate_core::pins::Pins;
 
 use crate::{
+    affinity::Affinity,
     breaker::Rule,
     endpoint::Endpoint,
     health,
@@ -39,6 +41,11 @@ pub struct Upstream {
     /// The statuses by which it promises that nothing was done.
     pub(crate) not_applied: Box<[u16]>,
     pub(crate) max_idle: usize,
+    /// What an HTTP/1.1 connection buffers each way; an answer's head has to fit in.
+    pub(crate) buffer: usize,
+    /// None where each request goes to any endpoint.
+    pub(crate) affinity: Option<Affinity>,
+    pub(crate) resolve: Duration,
     pub(crate) pins: Arc<Pins>,
     /// None where it has no pins.
     pub(crate) pinned: Option<Pinned>,
@@ -77,6 +84,7 @@ struct Known {
     endpoints: BTreeMap<Key, Arc<Endpoint>>,
     told: BTreeMap<Key, Arc<Told>>,
     budgets: BTreeMap<Box<str>, Arc<RetryBudget>>,
+    affinities: BTreeMap<Box<str>, Affinity>,
 }
 
 /// Upstreams that are ready to be used but are not yet.
@@ -139,6 +147,13 @@ impl Upstreams {
             let budget = known.budgets.get(&upstream.name).cloned();
             let budget = budget.unwrap_or_else(|| Arc::new(RetryBudget::new()));
             prepared.known.budgets.insert(upstream.name.clone(), budget.clone());
+            let affinity = upstream.affinity.map(|from| {
+                let same = known.affinities.get(&upstream.name).filter(|known| known.from == from);
+                same.cloned().unwrap_or_else(|| Affinity { from, learned: Arc::default() })
+            });
+            if let Some(affinity) = &affinity {
+                prepared.known.affinities.insert(upstream.name.clone(), affinity.clone());
+            }
             let made = Upstream {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 name: upstream.name.clone(),
@@ -147,6 +162,9 @@ impl Upstreams {
                 breaker: upstream.breaker,
                 not_applied: upstream.not_applied,
                 max_idle: upstream.max_idle,
+                buffer: upstream.buffer,
+                affinity,
+                resolve: upstream.resolve,
                 pins: upstream.pins,
                 pinned: (!told.is_empty()).then(|| Pinned { manifest: upstream.manifest, told: told.into() }),
                 budget,

@@ -4,15 +4,18 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use http::{HeaderValue, Uri, uri::Authority};
+use sha2::{Digest, Sha256};
 use sluicegate_core::{
     pins::{self, Pins},
     units::Span,
 };
 
 use crate::{
+    affinity::{AffinityInput, SessionFrom},
     breaker::Rule,
     input::{BreakerInput, HealthInput, ManifestInput, OnMismatch, Protocol, UpstreamInput},
     tls::{self, ClientTls},
@@ -44,8 +47,16 @@ pub(crate) struct EndpointSettings {
     pub(crate) authority: Authority,
     pub(crate) host_header: HeaderValue,
     pub(crate) addresses: Vec<SocketAddr>,
+    /// How much the system keeps of what has come in and is not read yet, in bytes; none leaves it
+    /// to the system.
+    pub(crate) receive_buffer: Option<u32>,
     pub(crate) tls: Option<ClientTls>,
 }
+
+/// The receive buffer of connections that copies go over: left to itself the system lets it grow to
+/// megabytes (`net.ipv4.tcp_rmem`), each of which a shadow that sends without end would fill, on
+/// as many connections as copies may be on their way.
+const COPIES_RECEIVE: u32 = 32 << 10;
 
 /// One upstream, checked.
 #[derive(Clone, Debug)]
@@ -58,6 +69,9 @@ pub struct UpstreamSettings {
     /// The statuses by which it promises that nothing was done.
     pub(crate) not_applied: Box<[u16]>,
     pub(crate) max_idle: usize,
+    pub(crate) buffer: usize,
+    pub(crate) affinity: Option<SessionFrom>,
+    pub(crate) resolve: Duration,
     /// None are declared where it is empty.
     pub(crate) pins: Arc<Pins>,
     pub(crate) manifest: Option<ManifestInput>,
@@ -67,6 +81,9 @@ pub struct UpstreamSettings {
     /// and its health may be carried over.
     pub(crate) identity: String,
 }
+
+/// As much of a body as is worth reading at once; more would only be memory per connection.
+const LEAST_BUFFER: usize = 64 * 1024;
 
 impl UpstreamSettings {
     /// Checks `input`, reads its files and resolves its names.
@@ -98,6 +115,17 @@ impl UpstreamSettings {
         Self::check_with(name, input, resolve, &found_later)
     }
 
+    /// The same for who only wants to know what is wrong: no name is resolved.
+    ///
+    /// Blocking: it reads files.
+    pub fn check_without_names(
+        name: &str,
+        input: &UpstreamInput,
+        resolve: &dyn Fn(&Path) -> PathBuf,
+    ) -> Result<Self, Vec<SettingsError>> {
+        Self::check_with(name, input, resolve, &|_, _| Ok(Vec::new()))
+    }
+
     /// The same upstream under another name, for copies of requests: with connections, breakers
     /// and counts of its own, without pins, and without probes where somebody else probes it.
     #[must_use]
@@ -106,9 +134,19 @@ impl UpstreamSettings {
         self.pins = Arc::default();
         self.manifest = None;
         self.refuse = false;
+        for endpoint in &mut self.endpoints {
+            endpoint.receive_buffer = Some(COPIES_RECEIVE);
+        }
         if probed_elsewhere {
             self.health = None;
         }
+        self
+    }
+
+    /// The same where heads of answers may have so many bytes, if that is more than 64 KiB.
+    #[must_use]
+    pub fn heads_up_to(mut self, bytes: usize) -> Self {
+        self.buffer = bytes.max(LEAST_BUFFER);
         self
     }
 
@@ -135,10 +173,17 @@ impl UpstreamSettings {
         }
         errors.extend(input.breaker.faults());
         errors.extend(input.pin_faults());
+        let affinity = input.affinity.as_ref().map(AffinityInput::check).transpose();
+        let affinity = affinity.unwrap_or_else(|(key, message)| {
+            errors.push(SettingsError::at(format!("affinity.{key}"), message));
+            None
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
-        let ca = input.tls.as_ref().and_then(|tls| std::fs::read(resolve(tls.ca.as_deref()?)).ok());
+        let files = input.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
+        // Of what is in the files a digest tells as well as they do, and is no secret.
+        let files: Vec<_> = files.map(|path| std::fs::read(resolve(path)).ok().map(Sha256::digest)).collect();
         Ok(Self {
             name: name.into(),
             protocol: input.protocol,
@@ -147,10 +192,13 @@ impl UpstreamSettings {
             breaker: breaker(&input.breaker),
             not_applied: input.not_applied.clone().into(),
             max_idle: input.max_idle as usize,
+            buffer: LEAST_BUFFER,
+            affinity,
+            resolve: input.resolve.0,
             pins: Arc::new(Pins::new(input.pins.iter().flatten().map(|(name, value)| (&**name, &**value)))),
             manifest: input.manifest.clone(),
             refuse: input.on_mismatch == OnMismatch::Refuse,
-            identity: format!("{:?} {:?} {ca:?}", input.protocol, input.tls),
+            identity: format!("{:?} {:?} {files:?}", input.protocol, input.tls),
         })
     }
 }
@@ -278,6 +326,7 @@ fn endpoint(
         authority,
         host_header,
         addresses,
+        receive_buffer: None,
         tls,
     })
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     RequestBody,
+    affinity::Session,
     endpoint::Trial,
     failure::Failure,
     plan::UpstreamPlan,
@@ -25,6 +26,8 @@ pub(crate) struct Way<'a, B> {
     pub(crate) facts: &'a Facts,
     /// Endpoints that this request has failed at.
     pub(crate) tried: Vec<u64>,
+    /// The session that the request belongs to, where its upstream keeps sessions on an endpoint.
+    pub(crate) session: Option<Session>,
     /// The request can be sent again, should a pooled connection die under it.
     pub(crate) may_repeat: bool,
     /// Only a new connection will do: a pooled one has just been found dead.
@@ -67,7 +70,7 @@ where
         }
         let mut last = None;
         for _ in 0..CONNECT_TRIES {
-            let mut trial = match self.pools.choose(upstream, &self.tried, self.may_repeat) {
+            let mut trial = match self.pools.choose(upstream, (&self.tried, self.session), self.may_repeat) {
                 Ok(trial) => trial,
                 Err(shut) => return Err(last.unwrap_or(shut)),
             };
@@ -79,7 +82,8 @@ where
             let limit = began + self.plan.timeouts.connect;
             let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
             // Boxed: it is rare and large, and its room would be part of every request's future.
-            let leasing = Box::pin(self.pools.lease(&trial, upstream.max_idle, self.fresh));
+            let leasing =
+                Box::pin(self.pools.lease(&trial, (upstream.max_idle, upstream.buffer), self.fresh));
             let reason = match timeout_at(limit, leasing).await {
                 Ok(Ok(lease)) => return Ok((trial, lease)),
                 Ok(Err(error)) => error.to_string(),

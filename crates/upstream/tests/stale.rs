@@ -34,6 +34,8 @@ fn request(method: Method, upstream: &Arc<Upstream>) -> Request<Full<Bytes>> {
         },
         retries: Retries::OFF,
         preserve_host: false,
+        rewrite: None,
+        whole: false,
         second: None,
     };
     let client = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -97,6 +97,41 @@ async fn a_shadow_whose_breaker_is_open_is_not_tried() {
     assert!(open.len() == 1 && open[0].0.contains("upstream=\"shadow/lab\""), "{open:?}");
 }
 
+/// A shadow that does this with each copy is left alone after three.
+async fn given_up(script: Vec<Step>, outcome: &str) {
+    let (main, lab) = (Origin::plain().await, Upstream::start().await);
+    lab.on("/x", script);
+    let rules = Rules {
+        upstream: "breaker: { consecutive: 3, base: 60s, max: 60s }",
+        ..Rules::of("percent: 100, timeout: 200ms")
+    };
+    let gateway = rules.start(&main.url(), &lab.url());
+    for count in 1..=10 {
+        ask(&gateway, 1).await;
+        ended(&gateway, count).await;
+    }
+    assert_eq!(outcomes(&gateway).await, expected(&[(outcome, 3), ("breaker", 7)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_that_hangs_is_left_alone() {
+    given_up(vec![Step::Read, Step::Hang], "timeout").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_that_never_ends_its_answers_is_left_alone() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
+    given_up(vec![Step::Read, Step::Send(head.into()), Step::Hang], "timeout").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_whose_answers_are_too_large_is_left_alone() {
+    for head in ["Content-Length: 1073741824", "Transfer-Encoding: chunked"] {
+        let head = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n40000000\r\n");
+        given_up(vec![Step::Read, Step::Send(head.into()), Step::Pattern(1 << 30)], "answer_too_large").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_that_fail_at_the_own_upstream_open_no_breaker_of_it() {
     const COUNT: u64 = 30;

@@ -62,6 +62,7 @@ async fn shadowed() -> (Port, Vec<Arc<Shadowing>>) {
         shadow: shadow.clone(),
         own: [Some(same.clone()), None],
         version: String::new(),
+        rewrite: None,
     };
     let compare = json!({ "pairs": 1 });
     let all = vec![

@@ -67,7 +67,12 @@ async fn lab(answer: &'static str) -> (Targets, mpsc::UnboundedReceiver<Asked>) 
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
     (
-        Targets { shadow: upstream(&format!("http://{address}")), own: [None, None], version: String::new() },
+        Targets {
+            shadow: upstream(&format!("http://{address}")),
+            own: [None, None],
+            version: String::new(),
+            rewrite: None,
+        },
         told,
     )
 }

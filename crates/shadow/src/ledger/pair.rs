@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::comparison::Comparison;
 
 /// Whose answer the primary's is compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Against {
     /// The shadow's (A/B).
@@ -33,7 +34,7 @@ impl Against {
 }
 
 /// Why a copy got no answer that could be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Failed {
     /// It took too long.
@@ -66,7 +67,7 @@ impl Failed {
 }
 
 /// A request as it may be shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RequestShown {
     /// Its method.
     pub method: Box<str>,
@@ -81,13 +82,15 @@ pub struct RequestShown {
 }
 
 /// What is known of one answer besides its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Side {
     /// Its status.
     #[serde(serialize_with = "status_number")]
+    #[schemars(with = "u16")]
     pub status: StatusCode,
     /// How long it took, in seconds.
     #[serde(serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub took: Duration,
     /// The length of its body.
     pub bytes: u64,
@@ -109,7 +112,7 @@ pub struct Pair<'a> {
 }
 
 /// What became of a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Copied {
     /// It was answered.
@@ -119,7 +122,7 @@ pub enum Copied {
 }
 
 /// A differing pair that was kept.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct KeptPair {
     /// When the copy was answered or given up.
     pub at: Timestamp,

@@ -111,7 +111,7 @@ pub(super) fn part(
         };
         let own = [own.first().cloned().flatten(), own.get(1).cloned().flatten()];
         let version = version(&loaded.document, &shadow.to, leads);
-        let targets = Targets { shadow: target, own, version };
+        let targets = Targets { shadow: target, own, version, rewrite: None };
         made.push(homes.shadows.shadowing(&route.name, settings, targets));
     }
     if faults.is_empty() { Ok(Some(ShadowPlan(made.into()))) } else { Err(faults) }

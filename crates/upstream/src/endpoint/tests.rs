@@ -18,14 +18,20 @@ pub(crate) const RULE: Rule = Rule {
 
 /// An endpoint of which nothing is known yet.
 pub(crate) fn endpoint() -> Arc<Endpoint> {
+    endpoint_at("http://127.0.0.1:1")
+}
+
+/// The same, as it stands in a document.
+pub(crate) fn endpoint_at(text: &str) -> Arc<Endpoint> {
     let metrics = UpstreamMetrics::register(&mut Registry::default());
     let settings = EndpointSettings {
-        text: "http://127.0.0.1:1".into(),
+        text: text.into(),
         host: "127.0.0.1".into(),
         port: 1,
         authority: "127.0.0.1:1".parse().unwrap(),
         host_header: http::HeaderValue::from_static("127.0.0.1:1"),
         addresses: vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 2], 1).into()],
+        receive_buffer: None,
         tls: None,
     };
     Arc::new(Endpoint::new(&settings, Protocol::Auto, metrics.handles("u")))
@@ -97,4 +103,19 @@ async fn addresses_take_turns() {
     let first: Vec<_> = (0..4).map(|_| endpoint.addresses()[0]).collect();
     assert_eq!(first[0], first[2]);
     assert_ne!(first[0], first[1]);
+}
+
+#[test]
+fn it_has_moved_when_an_address_is_gone() {
+    let endpoint = endpoint();
+    let at = |ends: &[u8]| ends.iter().map(|end| ([127, 0, 0, *end], 1).into()).collect::<Vec<_>>();
+    endpoint.set_addresses(at(&[2, 1]));
+    endpoint.set_addresses(at(&[1, 2, 3]));
+    endpoint.set_addresses(Vec::new());
+    assert_eq!(endpoint.moved(), 0, "none was lost");
+    endpoint.set_addresses(at(&[2, 3]));
+    assert_eq!(endpoint.moved(), 1);
+    let mut addresses = endpoint.addresses();
+    addresses.sort_unstable();
+    assert_eq!(addresses, at(&[2, 3]));
 }

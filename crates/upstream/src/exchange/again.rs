@@ -39,6 +39,8 @@ impl<B: RequestBody> Exchange<B> {
                     StatusCode::BAD_GATEWAY
                     | StatusCode::SERVICE_UNAVAILABLE
                     | StatusCode::GATEWAY_TIMEOUT => answered.trial.failed(rule, chance),
+                    // The body tells.
+                    _ if plan.whole => {}
                     _ => answered.trial.succeeded(rule),
                 }
                 Reason::of_status(status)

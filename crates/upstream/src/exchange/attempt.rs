@@ -51,8 +51,16 @@ impl<B: RequestBody> Exchange<B> {
     /// answer or somebody may have seen it.
     pub(super) async fn attempt(&mut self, way: &mut Way<'_, B>, tries: u32) -> Result<Answered<B>, Failed> {
         let plan = way.plan;
+        way.session = match (&plan.upstream.affinity, &self.unsent) {
+            (Some(affinity), Some((head, _))) => affinity.session(&head.headers),
+            _ => None,
+        };
         for left in (0..SEND_TRIES).rev() {
-            let (mut trial, mut lease) = way.lease(self.deadline).await.map_err(Failed::nowhere)?;
+            self.trail.begin(way.facts, self.unsent.as_ref().map(|(head, _)| head), plan, &way.pools.chance);
+            let (mut trial, mut lease) = match way.lease(self.deadline).await {
+                Ok(leased) => leased,
+                Err(why) => return Err(self.failed(Failed::nowhere(why))),
+            };
             if plan.timeouts.per_try.is_some() || tries > 1 {
                 self.timer.arm(until(plan, self.deadline, Instant::now()));
             }
@@ -60,9 +68,10 @@ impl<B: RequestBody> Exchange<B> {
             let Some(sending) = self.hand_over(&mut lease, &trial, plan, more) else { break };
             match in_time(sending, &mut self.timer, self.gate.as_ref()).await {
                 Ok(response) => {
+                    self.trail.answered(response.status());
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS && !self.upgrade {
                         let why = Failure::Garbage("it switched protocols without being asked to".to_owned());
-                        return Err(Failed { why, at: Some(trial), answered: true });
+                        return Err(self.failed(Failed { why, at: Some(trial), answered: true }));
                     }
                     if let Some(pinned) = &plan.upstream.pinned
                         && let Some(diff) = pinned.hear(&trial, response.headers(), way.facts)
@@ -71,7 +80,10 @@ impl<B: RequestBody> Exchange<B> {
                             lease.give_back();
                         }
                         let why = Failure::Mismatch(diff);
-                        return Err(Failed { why, at: Some(trial), answered: true });
+                        return Err(self.failed(Failed { why, at: Some(trial), answered: true }));
+                    }
+                    if let Some(affinity) = &plan.upstream.affinity {
+                        affinity.hear(response.headers(), &trial);
                     }
                     return Ok(Answered { response, trial, lease });
                 }
@@ -96,8 +108,9 @@ impl<B: RequestBody> Exchange<B> {
                     let stale = lease.reused && self.safe == Safe::Read && !refused;
                     if !(stale && why.allows_resend(lease.was_answered(), way.facts) && self.take_back()) {
                         let answered = lease.was_answered_in_part();
-                        return Err(Failed { why, at: Some(trial), answered });
+                        return Err(self.failed(Failed { why, at: Some(trial), answered }));
                     }
+                    self.trail.failed(&why);
                     trial.metrics.resent.inc();
                     tracing::debug!(endpoint = %trial.text, "sent again: a pooled connection had died");
                 }
@@ -105,7 +118,13 @@ impl<B: RequestBody> Exchange<B> {
             way.fresh = true;
         }
         let why = Failure::Unreachable("connections are closed before they take a request".to_owned());
-        Err(Failed::nowhere(why))
+        Err(self.failed(Failed::nowhere(why)))
+    }
+
+    /// The try's span ends as the try did.
+    fn failed(&mut self, failed: Failed) -> Failed {
+        self.trail.failed(&failed.why);
+        failed
     }
 
     /// Gives the request to the connection, on the spot. `more` says that tries are left.
@@ -127,6 +146,7 @@ impl<B: RequestBody> Exchange<B> {
         let http2 = matches!(lease.sender, Sender::Http2(_));
         address(&mut head, &body, endpoint, plan, http2, self.upgrade);
         tell_deadline(&mut head, self.deadline, self.facts.is_grpc());
+        self.trail.send(&mut head, endpoint);
         self.facts.attempt().sent();
         let request = Request::from_parts(head, body);
         Some(dispatch(&mut lease.sender, request, self.gate.as_ref()))

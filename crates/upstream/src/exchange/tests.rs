@@ -1,31 +1,47 @@
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use prometheus_client::registry::Registry;
 use sluicegate_core::{Access, Chance, Classified, Facts, Lane, RoutePlan};
-use tokio::{task::LocalSet, time::Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    runtime::Handle,
+    sync::Notify,
+    task::LocalSet,
+    time::Instant,
+};
 
 use super::{Exchange, Pools};
 use crate::{
-    Retries, RouteTimeouts, UpstreamMetrics, UpstreamPlan, UpstreamSettings, Upstreams, input::UpstreamInput,
+    Retries, RouteTimeouts, Upstream, UpstreamMetrics, UpstreamPlan, UpstreamSettings, Upstreams,
+    input::UpstreamInput,
 };
 
-/// The future of a request sits in its connection's slot: with all the layers around it, it must
-/// stay under 2 KiB.
-#[tokio::test]
-async fn the_future_of_an_exchange_is_small() {
-    let input: UpstreamInput = serde_json::from_str(r#"{ "endpoints": ["http://127.0.0.1:1"] }"#).unwrap();
+fn upstream(url: &str) -> Arc<Upstream> {
+    let input: UpstreamInput = serde_json::from_value(serde_json::json!({ "endpoints": [url] })).unwrap();
     let settings = UpstreamSettings::check("main", &input, &std::path::Path::to_owned).unwrap();
     let metrics = UpstreamMetrics::register(&mut Registry::default());
-    let prepared = Upstreams::new(metrics, tokio::runtime::Handle::current()).prepare(vec![settings]);
+    Upstreams::new(metrics, Handle::current()).prepare(vec![settings]).get("main").unwrap().clone()
+}
+
+/// A read of `path` on a route that leads there.
+fn request(upstream: &Arc<Upstream>, path: &str) -> Request<Full<Bytes>> {
     let second = Duration::from_secs(1);
     let plan = UpstreamPlan {
-        upstream: prepared.get("main").unwrap().clone(),
-        timeouts: RouteTimeouts { connect: second, per_try: None, deadline: second, stream_idle: second },
+        upstream: upstream.clone(),
+        timeouts: RouteTimeouts {
+            connect: second,
+            per_try: None,
+            deadline: second,
+            stream_idle: 20 * second,
+        },
         retries: Retries { tries: 3, base: second, cap: second, budget: 0.2 },
         preserve_host: false,
+        rewrite: None,
+        whole: false,
         second: None,
     };
     let client = Some(Ipv4Addr::LOCALHOST.into());
@@ -39,14 +55,79 @@ async fn the_future_of_an_exchange_is_small() {
         deadline: None,
         rpc: None,
     });
-    let mut request = Request::builder().method(Method::GET).uri("/").body(Full::<Bytes>::default()).unwrap();
+    let mut request = Request::builder().method(Method::GET).uri(path).body(Full::default()).unwrap();
     request.extensions_mut().insert(facts);
+    request
+}
+
+/// The future of a request sits in its connection's slot: with all the layers around it, it must
+/// stay under 2 KiB.
+#[tokio::test]
+async fn the_future_of_an_exchange_is_small() {
+    let upstream = upstream("http://127.0.0.1:1");
     LocalSet::new()
         .run_until(async {
-            let exchange = Exchange::begin(Pools::new(Chance::seeded(1)), request).unwrap();
+            let exchange = Exchange::begin(Pools::new(Chance::seeded(1)), request(&upstream, "/")).unwrap();
             let size = size_of_val(&exchange.run());
             // What is left is for the layers around it and for a larger body type.
             assert!(size <= 1792, "{size} bytes");
+        })
+        .await;
+}
+
+/// Answers what comes with `name`; `/slow` is not whole before `end` says so.
+async fn serve(listener: TcpListener, name: &'static str, end: Rc<Notify>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let end = end.clone();
+        tokio::task::spawn_local(async move {
+            let mut head = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut head).await {
+                let (begin, last) = name.split_at(1);
+                let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{begin}", name.len());
+                stream.write_all(text.as_bytes()).await.unwrap();
+                if head[..read].starts_with(b"GET /slow") {
+                    end.notified().await;
+                }
+                stream.write_all(last.as_bytes()).await.unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_connection_to_an_address_that_is_gone_gets_no_further_request() {
+    let ask = async |pools: &Rc<Pools<_>>, upstream: &Arc<Upstream>, path: &str| {
+        let exchange = Exchange::begin(pools.clone(), request(upstream, path)).unwrap();
+        exchange.run().await.unwrap().into_body()
+    };
+    let whole = async |body: crate::ResponseBody<_>| body.collect().await.unwrap().to_bytes();
+    LocalSet::new()
+        .run_until(async {
+            // Two hosts of one name have the same port.
+            let (one, two) = loop {
+                let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let port = one.local_addr().unwrap().port();
+                if let Ok(two) = TcpListener::bind(("127.0.0.2", port)).await {
+                    break (one, two);
+                }
+            };
+            let (first, second) = (one.local_addr().unwrap(), two.local_addr().unwrap());
+            let end = Rc::new(Notify::new());
+            tokio::task::spawn_local(serve(one, "one", end.clone()));
+            tokio::task::spawn_local(serve(two, "two", end.clone()));
+            let upstream = upstream(&format!("http://{first}"));
+            let pools = Pools::new(Chance::seeded(1));
+            assert_eq!(whole(ask(&pools, &upstream, "/").await).await, "one");
+            let under_way = ask(&pools, &upstream, "/slow").await;
+            assert_eq!(whole(ask(&pools, &upstream, "/").await).await, "one", "and one connection is idle");
+            upstream.endpoints[0].set_addresses(vec![second]);
+            assert_eq!(whole(ask(&pools, &upstream, "/").await).await, "two");
+            end.notify_waiters();
+            assert_eq!(whole(under_way).await, "one", "what is under way goes on");
+            for _ in 0..3 {
+                assert_eq!(whole(ask(&pools, &upstream, "/").await).await, "two");
+            }
         })
         .await;
 }

@@ -1,7 +1,14 @@
 use std::path::Path;
 
+use prometheus_client::registry::Registry;
+
 use super::UpstreamSettings;
-use crate::input::{OnMismatch, UpstreamInput};
+use crate::{
+    connect,
+    endpoint::Endpoint,
+    input::{OnMismatch, Protocol, UpstreamInput},
+    metrics::UpstreamMetrics,
+};
 
 fn input(rest: &str) -> UpstreamInput {
     serde_json::from_str(&format!("{{ \"endpoints\": [\"http://127.0.0.1:1\"] {rest} }}")).unwrap()
@@ -64,4 +71,22 @@ fn what_cannot_be_used_is_named() {
             "manifest.timeout: no manifest can be read in no time; write a duration such as 1s",
         ]
     );
+}
+
+#[tokio::test]
+async fn connections_for_copies_take_no_more_than_their_buffer_holds() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!("{{ \"endpoints\": [\"http://{}\"] }}", server.local_addr().unwrap());
+    let input: UpstreamInput = serde_json::from_str(&text).unwrap();
+    let settings = UpstreamSettings::check("main", &input, &Path::to_owned).unwrap();
+    let metrics = UpstreamMetrics::register(&mut Registry::default());
+    let opened = async |settings: &UpstreamSettings| {
+        let endpoint = Endpoint::new(&settings.endpoints[0], Protocol::Auto, metrics.handles("u"));
+        let opened = connect::open(&endpoint).await.unwrap();
+        opened.io.receive_buffer().unwrap()
+    };
+    // The system gives twice what is asked for, for its own book-keeping.
+    let copies = opened(&settings.clone().for_copies("shadow/main", true)).await;
+    assert_eq!(copies, 2 * 32 * 1024);
+    assert!(opened(&settings).await > copies);
 }

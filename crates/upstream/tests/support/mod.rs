@@ -255,6 +255,8 @@ impl Gateway {
             timeouts,
             retries: Retries::check(&retries).unwrap(),
             preserve_host: false,
+            rewrite: None,
+            whole: false,
             second: None,
         };
         Self { proxy: Proxy::new(Chance::seeded(1)), plan, upstreams, endpoints, settings, registry }

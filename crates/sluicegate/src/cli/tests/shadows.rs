@@ -57,7 +57,12 @@ impl Gateway {
         let input: ShadowInput = serde_json::from_value(input).unwrap();
         let answers: AnswersInput = serde_json::from_value(json!({ "ids": "/hits/*/id" })).unwrap();
         let settings = input.check(&answers, &Path::to_path_buf).unwrap();
-        let targets = Targets { shadow, own: [Some(self.serving(ANSWER)), None], version: String::new() };
+        let targets = Targets {
+            shadow,
+            own: [Some(self.serving(ANSWER)), None],
+            version: String::new(),
+            rewrite: None,
+        };
         self.shadows.shadowing(route, settings, targets)
     }
 
