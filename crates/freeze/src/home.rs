@@ -15,13 +15,14 @@ use prometheus_client::registry::Registry;
 use sluicegate_core::{Chance, Clock, Deferral, Facts, Live, Refusal};
 use sluicegate_store::StateFile;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, broadcast, watch},
     time::Instant,
 };
 
 use crate::{
     barrier::{self, Barrier, Shard, Switch},
     error::OpenError,
+    events::{Events, FreezeEvent},
     flight::{Flight, Gone},
     guard::Guard,
     input::FreezeSettings,
@@ -66,6 +67,7 @@ pub(crate) struct Home {
     saver: Saver,
     metrics: Metrics,
     opening: Opening,
+    events: Events,
     /// Wakes the timekeeper.
     wake: Notify,
 }
@@ -119,6 +121,7 @@ impl Freezes {
             saver: Saver::new(file, saved),
             metrics: Metrics::register(registry),
             opening: Opening::new(),
+            events: Events::new(),
             wake: Notify::new(),
         });
         registry.register_collector(Box::new(Gauges(Arc::downgrade(&home))));
@@ -132,7 +135,7 @@ impl Freezes {
     pub fn apply(&self, settings: &FreezeSettings) -> u64 {
         let settings = Arc::new(settings.clone());
         let now = self.0.moment();
-        self.0.live().update(|view| {
+        self.0.change(now.wall, |view| {
             if view.settings == settings {
                 return view.evolve(now);
             }
@@ -163,6 +166,12 @@ impl Freezes {
         self.0.live().version()
     }
 
+    /// What happens to freezes from here on, in its order.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<FreezeEvent> {
+        self.0.events.subscribe()
+    }
+
     /// Follows the version.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
@@ -173,6 +182,15 @@ impl Freezes {
 impl Home {
     pub(crate) fn live(&self) -> &Live<View> {
         self.barrier.switch()
+    }
+
+    /// Changes the view, and tells what happened by it. No update of the view goes another way.
+    fn change(&self, now: Timestamp, change: impl FnOnce(&Arc<View>) -> Option<View>) {
+        self.live().update(|view| {
+            let next = change(view)?;
+            self.events.tell(view, &next, now);
+            Some(next)
+        });
     }
 
     pub(crate) fn active(&self) -> usize {
@@ -256,6 +274,11 @@ impl Home {
     fn moment(&self) -> Moment {
         moment(&self.clock)
     }
+
+    /// The present time.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.moment().wall
+    }
 }
 
 fn moment(clock: &Clock) -> Moment {
@@ -264,7 +287,7 @@ fn moment(clock: &Clock) -> Moment {
 }
 
 /// A time to the millisecond: finer digits would only clutter what clients see.
-fn millis(at: Timestamp) -> Timestamp {
+pub(crate) fn millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 

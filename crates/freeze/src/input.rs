@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_core::units::Span;
@@ -15,8 +14,10 @@ use sluicegate_core::units::Span;
 use crate::scope::Scope;
 
 mod status;
+mod window;
 
 pub use status::StatusRule;
+pub use window::{Moments, Window, WindowInput};
 
 /// The id of the freeze that `read_only: true` makes; no window or operator may use it.
 pub const CONFIG_ID: &str = "config";
@@ -26,6 +27,9 @@ pub const MAX_ID: usize = 64;
 
 /// The longest reason, in bytes: it goes into every refusal.
 pub const MAX_REASON: usize = 1024;
+
+/// The most windows: the calendar is laid out anew with each change of the section.
+const MOST_WINDOWS: usize = 500;
 
 /// `freeze:` as it is written.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -46,7 +50,9 @@ pub struct FreezeInput {
     pub unsettled_memory: Span,
     /// What `Retry-After` says.
     pub retry_after: RetryAfterInput,
-    /// Freezes with a start and an end.
+    /// What anybody may read at `/.sluicegate/freeze.json`.
+    pub banner: BannerInput,
+    /// The calendar: freezes with a start and an end, or with a rule by which they come again.
     pub windows: Vec<WindowInput>,
 }
 
@@ -60,24 +66,27 @@ pub struct RetryAfterInput {
     pub spread: Span,
 }
 
-/// One entry of `freeze.windows:` as it is written.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WindowInput {
-    /// Names the freeze; letters, digits and `-._~:@+`, up to 64.
-    pub id: String,
-    /// When it begins (RFC 3339, such as 2030-01-05T02:00:00Z).
-    #[schemars(extend("format" = "date-time"))]
-    pub start: String,
-    /// When it ends (RFC 3339); after `start`.
-    #[schemars(extend("format" = "date-time"))]
-    pub end: String,
-    /// Why writes are refused; clients see it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// What it covers; without it, everything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
+/// `freeze.banner:` as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of the document")]
+pub struct BannerInput {
+    /// Whether it is there at all.
+    pub enabled: bool,
+    /// Whether it says why.
+    pub reason: bool,
+    /// Whether it names routes.
+    pub routes: bool,
+    /// Whether it tells what has been announced.
+    pub next: bool,
+    /// How long a page may keep it.
+    pub max_age: Span,
+}
+
+impl Default for BannerInput {
+    fn default() -> Self {
+        Self { enabled: true, reason: true, routes: true, next: true, max_age: Span::secs(5) }
+    }
 }
 
 impl Default for FreezeInput {
@@ -90,6 +99,7 @@ impl Default for FreezeInput {
             settle: Span::secs(0),
             unsettled_memory: Span::secs(60),
             retry_after: RetryAfterInput::default(),
+            banner: BannerInput::default(),
             windows: Vec::new(),
         }
     }
@@ -120,23 +130,10 @@ pub struct FreezeSettings {
     pub retry_default: Duration,
     /// The most that is added to the time to the end.
     pub retry_spread: Duration,
+    /// What anybody may read.
+    pub banner: BannerInput,
     /// The calendar.
     pub windows: Vec<Window>,
-}
-
-/// One checked window of the calendar.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Window {
-    /// Names the freeze.
-    pub id: String,
-    /// When it begins.
-    pub start: Timestamp,
-    /// When it ends.
-    pub end: Timestamp,
-    /// Why.
-    pub reason: Option<String>,
-    /// What it covers.
-    pub scope: Scope,
 }
 
 impl Default for FreezeSettings {
@@ -151,6 +148,7 @@ impl Default for FreezeSettings {
             unsettled_memory: input.unsettled_memory.0,
             retry_default: input.retry_after.default.0,
             retry_spread: input.retry_after.spread.0,
+            banner: input.banner,
             windows: Vec::new(),
         }
     }
@@ -177,6 +175,7 @@ impl FreezeInput {
             ("unsettled_memory", self.unsettled_memory),
             ("retry_after.default", self.retry_after.default),
             ("retry_after.spread", self.retry_after.spread),
+            ("banner.max_age", self.banner.max_age),
         ] {
             if span.0 > LONGEST {
                 fault(path, format!("`{span}` is longer than 366d; write a shorter duration"));
@@ -185,8 +184,17 @@ impl FreezeInput {
         if let Some(message) = self.reason.as_deref().and_then(reason_fault) {
             fault("reason", message);
         }
-        let mut windows: Vec<Window> = Vec::with_capacity(self.windows.len());
-        for (at, input) in self.windows.iter().enumerate() {
+        if self.windows.len() > MOST_WINDOWS {
+            fault(
+                "windows",
+                format!(
+                    "has {} entries; {MOST_WINDOWS} is the most: leave out what is over, or write a `rule`",
+                    self.windows.len()
+                ),
+            );
+        }
+        let mut windows: Vec<Window> = Vec::with_capacity(self.windows.len().min(MOST_WINDOWS));
+        for (at, input) in self.windows.iter().take(MOST_WINDOWS).enumerate() {
             let (window, wrong) = input.read();
             faults
                 .extend(wrong.into_iter().map(|(path, message)| (format!("windows[{at}].{path}"), message)));
@@ -210,6 +218,7 @@ impl FreezeInput {
             unsettled_memory: self.unsettled_memory.0,
             retry_default: self.retry_after.default.0,
             retry_spread: self.retry_after.spread.0,
+            banner: self.banner,
             windows,
         })
     }
@@ -221,45 +230,6 @@ impl FreezeInput {
             .enumerate()
             .filter_map(|(at, window)| Some((format!("windows[{at}].scope"), window.scope.as_ref()?)))
     }
-}
-
-impl WindowInput {
-    fn read(&self) -> (Option<Window>, Vec<(String, String)>) {
-        let mut faults = Vec::new();
-        if let Some(message) = id_fault(&self.id) {
-            faults.push(("id".to_owned(), message));
-        }
-        let start = instant("start", &self.start, &mut faults);
-        let end = instant("end", &self.end, &mut faults);
-        if let (Some(start), Some(end)) = (start, end)
-            && end <= start
-        {
-            faults
-                .push(("end".to_owned(), format!("`{}` is not after the start, `{}`", self.end, self.start)));
-        }
-        if let Some(message) = self.reason.as_deref().and_then(reason_fault) {
-            faults.push(("reason".to_owned(), message));
-        }
-        let scope = self.scope.clone().unwrap_or_default();
-        faults.extend(scope.faults().into_iter().map(|(path, message)| (format!("scope.{path}"), message)));
-        let window = start.zip(end).map(|(start, end)| Window {
-            id: self.id.clone(),
-            start,
-            end,
-            reason: self.reason.clone(),
-            scope,
-        });
-        (window, faults)
-    }
-}
-
-fn instant(path: &str, text: &str, faults: &mut Vec<(String, String)>) -> Option<Timestamp> {
-    let instant = text.parse().ok();
-    if instant.is_none() {
-        let message = format!("`{text}` is not an RFC 3339 time with a zone, such as 2030-01-05T02:00:00Z");
-        faults.push((path.to_owned(), message));
-    }
-    instant
 }
 
 /// What is wrong with the id of a window or of an operator's freeze. It stands in a URL, a

@@ -97,9 +97,9 @@ where
                 let own = self.layer.over_service || facts.classified().is_none();
                 match self.layer.freezes.0.enter(facts.clone(), own) {
                     Ok(guard) => ResponseFuture::write(self.inner.call(request), guard),
-                    Err(NotIn::Refused(refusal)) => ResponseFuture::refused(refusal),
+                    Err(NotIn::Refused(refusal)) => ResponseFuture::refused(refuse::doubted(refusal, &facts)),
                     Err(NotIn::Deferred(otherwise)) => {
-                        facts.set_otherwise(otherwise);
+                        facts.set_otherwise(refuse::doubted(otherwise, &facts));
                         facts.defer();
                         ResponseFuture::deferred(self.inner.call(request))
                     }

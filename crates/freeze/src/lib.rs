@@ -1,7 +1,8 @@
 //! The write freeze: read-only switch, windows and the drain barrier.
 //!
 //! A freeze is the state in which writes are not let through while reads go on. It is on when
-//! the configuration says `read_only`, when a window of its calendar has come, or when an
+//! the configuration says `read_only`, when a window of its calendar has come (once, or by a
+//! [rule](Recurrence) in a time zone), or when an
 //! operator said so; several may be on at once, each with an id, a reason, perhaps an end, and
 //! a [`Scope`]. [`Freezes`] holds that state for as long as the process lives, and what
 //! operators set survives restarts; [`FreezeLayer`] is the guard in the stack.
@@ -96,15 +97,19 @@
 //! # }
 //! ```
 
+mod banner;
 mod barrier;
 mod body;
+mod calendar;
 mod error;
+mod events;
 mod flight;
 mod guard;
 mod home;
 pub mod input;
 mod layer;
 mod metrics;
+mod recurrence;
 mod refuse;
 mod saved;
 mod scope;
@@ -113,12 +118,19 @@ mod status;
 mod testing;
 mod view;
 
+pub use banner::BannerPage;
 pub use body::{Cut, FreezeBody};
 pub use error::{FreezeError, OpenError};
+pub use events::{FreezeEvent, FreezeEventKind};
 pub use home::{Applied, FreezeOrder, Freezes, OpenOptions, Removed};
-pub use input::{FreezeInput, FreezeSettings, RetryAfterInput, StatusRule, Window, WindowInput};
+pub use input::{
+    BannerInput, FreezeInput, FreezeSettings, Moments, RetryAfterInput, StatusRule, Window, WindowInput,
+};
 pub use layer::{Freeze, FreezeLayer, ResponseFuture};
+pub use recurrence::Recurrence;
 pub use refuse::BANNER;
 pub use scope::Scope;
-pub use status::{DrainReport, FreezeRecord, FreezeStatus, UNSETTLED_SHOWN, UnsettledAttempt, Upcoming};
+pub use status::{
+    DrainReport, FreezeRecord, FreezeStatus, NEXT_SHOWN, Next, UNSETTLED_SHOWN, UnsettledAttempt,
+};
 pub use view::Source;

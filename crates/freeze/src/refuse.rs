@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
-use sluicegate_core::{Chance, Code, Refusal};
+use sluicegate_core::{Chance, Code, Facts, Refusal};
 
 use crate::{
     input::{FreezeSettings, StatusRule},
@@ -31,7 +31,7 @@ pub(crate) fn refusal(last: &Active, settings: &FreezeSettings, now: Timestamp, 
     let (after, when) = match last.until {
         Some(until) => (
             Duration::try_from(until.duration_since(now)).unwrap_or_default() + spread(settings, chance),
-            format!("They are let through again at {until}."),
+            format!("It ends at {until}."),
         ),
         None => (settings.retry_default, "No end is set yet; ask again later.".to_owned()),
     };
@@ -40,6 +40,14 @@ pub(crate) fn refusal(last: &Active, settings: &FreezeSettings, now: Timestamp, 
         "freeze",
         json!({ "id": &*last.id, "reason": last.reason.as_deref(), "since": last.since, "until": last.until }),
     )
+}
+
+/// The refusal of a request that may be a read: it also says why that could not be told.
+pub(crate) fn doubted(refusal: Refusal, facts: &Facts) -> Refusal {
+    match facts.doubt() {
+        Some(doubt) => refusal.also(&format!("The request counts as a write: {}.", doubt.told())),
+        None => refusal,
+    }
 }
 
 /// From nothing to the whole spread, to the millisecond.

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use sluicegate_store::{StateError, StateFile};
 
 use crate::{
-    input::Window,
     scope::Scope,
     view::{Active, Source, Wanted},
 };
@@ -72,8 +71,9 @@ pub(crate) struct Dismissed {
 }
 
 impl Dismissed {
-    pub(crate) fn is_of(&self, window: &Window) -> bool {
-        self.start == window.start && self.id == window.id
+    /// Whether it is of the window of this id, at the time that begins then.
+    pub(crate) fn is_of(&self, id: &str, start: Timestamp) -> bool {
+        self.start == start && self.id == id
     }
 }
 

@@ -1,12 +1,13 @@
 //! What `GET /freeze` and `sluicegate status` show.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{scope::Scope, view::Source};
 
 /// The state of all freezes at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FreezeStatus {
     /// Rises with each visible change: a freeze goes on or off, changes its words, or is
     /// drained. It starts anew with the process.
@@ -15,12 +16,12 @@ pub struct FreezeStatus {
     pub active: bool,
     /// The freezes that are on.
     pub freezes: Vec<FreezeRecord>,
-    /// The windows that have not begun, soonest first.
-    pub upcoming: Vec<Upcoming>,
+    /// What the calendar has to come, soonest first; at most [`NEXT_SHOWN`].
+    pub next: Vec<Next>,
 }
 
 /// A freeze that is on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FreezeRecord {
     /// Its id.
     pub id: String,
@@ -52,7 +53,7 @@ pub struct FreezeRecord {
 pub const UNSETTLED_SHOWN: usize = 20;
 
 /// An attempt whose end cannot be known: bytes went out, and no whole answer came back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UnsettledAttempt {
     /// The route's name; empty where the request was not classified.
     pub route: String,
@@ -66,23 +67,28 @@ pub struct UnsettledAttempt {
     pub ended_at: Timestamp,
 }
 
-/// A window that has not begun.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Upcoming {
+/// How many freezes to come are shown.
+pub const NEXT_SHOWN: usize = 50;
+
+/// A freeze to come: a time of a window that has not begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Next {
     /// Its id.
     pub id: String,
     /// Why.
     pub reason: Option<String>,
     /// When it begins.
-    pub start: Timestamp,
+    pub starts: Timestamp,
     /// When it ends.
-    pub end: Timestamp,
+    pub ends: Timestamp,
     /// What it covers; absent: everything.
     pub scope: Option<Scope>,
+    /// Whether it has been announced, as far as its window's `announce` says.
+    pub announced: bool,
 }
 
 /// What waiting for a drain came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DrainReport {
     /// No write that the freeze covers runs, and none can start.
     pub drained: bool,

@@ -3,12 +3,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::registry::Registry;
 use sluicegate_core::{Access, Chance, Classified, Clock, Facts, Lane, RoutePlan, Tenant};
 use tokio::time::Instant;
 
-use crate::{FreezeSettings, Freezes, OpenOptions, Scope, Window, guard::Guard, home::NotIn};
+use crate::{FreezeSettings, Freezes, Moments, OpenOptions, Scope, Window, guard::Guard, home::NotIn};
 
 /// 2030-01-05T02:00:00Z, when the tests begin.
 pub(crate) const START: i64 = 1_893_808_800;
@@ -32,7 +32,13 @@ pub(crate) fn freezes() -> Freezes {
 }
 
 pub(crate) fn window(id: &str, start: i64, end: i64) -> Window {
-    Window { id: id.to_owned(), start: at(start), end: at(end), reason: None, scope: Scope::default() }
+    Window {
+        id: id.to_owned(),
+        moments: Moments::Once { start: at(start), end: at(end) },
+        announce: SignedDuration::ZERO,
+        reason: None,
+        scope: Scope::default(),
+    }
 }
 
 pub(crate) fn settings(windows: Vec<Window>) -> FreezeSettings {

@@ -10,6 +10,9 @@
 //! | of a window | the clock reaches its start | the clock reaches its end, an operator dismisses it, or it is taken out of the configuration |
 //! | of an operator | it is put | its end, if it has one, or it is removed |
 //!
+//! A window may come again and again; each of its times is a freeze of its own, told from the
+//! others by its start. When they come is laid out in the [`Calendar`].
+//!
 //! A window that has begun stays on when the clock is set back before its start: what was
 //! announced as frozen must not thaw because a clock was corrected.
 
@@ -17,19 +20,22 @@ use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_core::Leads;
 use tokio::time::Instant;
 
 use crate::{
+    calendar::{Calendar, Occurrence},
     input::{CONFIG_ID, FreezeSettings, Window},
     saved::{Dismissed, Saved, SavedFreeze},
     scope::Scope,
 };
 
 /// Who said that writes are frozen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "FreezeSource")]
 pub enum Source {
     /// `read_only` of the configuration.
     Config,
@@ -72,10 +78,20 @@ pub(crate) struct Active {
 pub(crate) struct View {
     pub(crate) active: Vec<Arc<Active>>,
     pub(crate) settings: Arc<FreezeSettings>,
+    pub(crate) calendar: Arc<Calendar>,
+    /// What is announced and has not begun.
+    pub(crate) announced: Vec<Announced>,
     pub(crate) dismissed: Vec<Dismissed>,
     /// Whether any active freeze waits for its drain: only then does the end of a write
     /// concern anybody.
     pub(crate) undrained: bool,
+}
+
+/// A freeze to come that has been announced: its id and its start.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Announced {
+    pub(crate) id: String,
+    pub(crate) start: Timestamp,
 }
 
 /// What a freeze should be, before it is compared with what is on.
@@ -146,18 +162,46 @@ impl View {
                 now,
             ));
         }
-        for window in settings.windows.iter().filter(|window| self.is_on(window, now.wall)) {
-            active.push(self.renew(&window.wanted(), now));
+        let calendar = self.laid_out(now.wall);
+        for (window, at) in calendar.all().filter(|(window, at)| self.is_on(window, at, now.wall)) {
+            active.push(self.renew(&window.wanted(at), now));
         }
         let operator = self.active.iter().filter(|active| active.source == Source::Operator);
         active.extend(operator.filter(|active| active.until.is_none_or(|until| now.wall < until)).cloned());
-        let dismissed: Vec<_> =
-            self.dismissed.iter().filter(|dismissed| !self.is_stale(dismissed, now.wall)).cloned().collect();
+        let dismissed: Vec<_> = self
+            .dismissed
+            .iter()
+            .filter(|dismissed| !is_stale(dismissed, &calendar, now.wall))
+            .cloned()
+            .collect();
+        let announced = self.announced_at(&calendar, now.wall);
         let same = active.len() == self.active.len()
             && active.iter().zip(&self.active).all(|(new, old)| Arc::ptr_eq(new, old))
-            && dismissed.len() == self.dismissed.len();
-        (!same)
-            .then(|| Self { active, settings: settings.clone(), dismissed, undrained: false }.noting_drains())
+            && dismissed.len() == self.dismissed.len()
+            && announced == self.announced
+            && Arc::ptr_eq(&calendar, &self.calendar);
+        (!same).then(|| {
+            let settings = settings.clone();
+            Self { active, settings, calendar, announced, dismissed, undrained: false }.noting_drains()
+        })
+    }
+
+    /// The calendar as it is, or laid out anew where it does not hold any more.
+    fn laid_out(&self, now: Timestamp) -> Arc<Calendar> {
+        if self.calendar.holds(&self.settings, now) {
+            return self.calendar.clone();
+        }
+        Arc::new(Calendar::of(&self.settings, now, &self.active))
+    }
+
+    /// What is announced at this moment.
+    fn announced_at(&self, calendar: &Calendar, now: Timestamp) -> Vec<Announced> {
+        let is_announced = |at: &Occurrence| at.announced.is_some_and(|from| from <= now) && now < at.start;
+        calendar
+            .all()
+            .filter(|(window, at)| is_announced(at) && self.is_to_come(window, at, now))
+            .map(|(window, at)| Announced { id: window.id.clone(), start: at.start })
+            .collect()
     }
 
     /// The view with an operator's freeze put in.
@@ -190,21 +234,22 @@ impl View {
 
     /// The next time at which the clock alone changes something.
     pub(crate) fn boundary(&self, now: Timestamp) -> Option<Timestamp> {
-        let starts = self.settings.windows.iter().map(|window| window.start);
+        let begins = self.calendar.all().flat_map(|(_, at)| at.announced.into_iter().chain([at.start]));
         let ends = self.active.iter().filter_map(|active| active.until);
-        starts.chain(ends).filter(|at| *at > now).min()
+        begins.chain(ends).chain(self.calendar.runs_out()).filter(|at| *at > now).min()
     }
 
-    /// Windows that have not begun, by their start.
-    pub(crate) fn upcoming(&self, now: Timestamp) -> Vec<&Window> {
-        let mut windows: Vec<_> = self
-            .settings
-            .windows
-            .iter()
-            .filter(|window| now < window.start && !self.was_on(window) && !self.is_dismissed(window))
-            .collect();
-        windows.sort_by_key(|window| window.start);
-        windows
+    /// What has not begun, by its start: each window with its next times.
+    pub(crate) fn next(&self, now: Timestamp) -> Vec<(&Window, &Occurrence)> {
+        let mut next: Vec<_> =
+            self.calendar.all().filter(|(window, at)| self.is_to_come(window, at, now)).collect();
+        next.sort_by_key(|(_, at)| at.start);
+        next
+    }
+
+    /// Whether this has been announced.
+    pub(crate) fn has_announced(&self, id: &str, start: Timestamp) -> bool {
+        self.announced.iter().any(|one| one.start == start && one.id == id)
     }
 
     pub(crate) fn noting_drains(mut self) -> Self {
@@ -212,23 +257,20 @@ impl View {
         self
     }
 
-    fn is_on(&self, window: &Window, now: Timestamp) -> bool {
-        now < window.end && (window.start <= now || self.was_on(window)) && !self.is_dismissed(window)
+    fn is_on(&self, window: &Window, at: &Occurrence, now: Timestamp) -> bool {
+        now < at.end && (at.start <= now || self.was_on(window, at)) && !self.is_dismissed(window, at)
     }
 
-    fn was_on(&self, window: &Window) -> bool {
-        self.active.iter().any(|active| active.window == Some(window.start) && *active.id == *window.id)
+    fn is_to_come(&self, window: &Window, at: &Occurrence, now: Timestamp) -> bool {
+        now < at.start && !self.was_on(window, at) && !self.is_dismissed(window, at)
     }
 
-    fn is_dismissed(&self, window: &Window) -> bool {
-        self.dismissed.iter().any(|dismissed| dismissed.is_of(window))
+    fn was_on(&self, window: &Window, at: &Occurrence) -> bool {
+        self.active.iter().any(|active| active.window == Some(at.start) && *active.id == *window.id)
     }
 
-    /// A dismissal is kept for as long as it can matter, also when a reload moved the
-    /// window's end.
-    fn is_stale(&self, dismissed: &Dismissed, now: Timestamp) -> bool {
-        let matters = |window: &Window| dismissed.is_of(window) && now < window.end;
-        dismissed.until <= now && !self.settings.windows.iter().any(matters)
+    fn is_dismissed(&self, window: &Window, at: &Occurrence) -> bool {
+        self.dismissed.iter().any(|dismissed| dismissed.is_of(&window.id, at.start))
     }
 
     /// The freeze that is on already where it is the same, the same freeze with new words
@@ -274,17 +316,24 @@ impl Active {
 }
 
 impl Window {
-    fn wanted(&self) -> Wanted<'_> {
+    fn wanted(&self, at: &Occurrence) -> Wanted<'_> {
         Wanted {
             id: &self.id,
             reason: self.reason.as_deref(),
-            until: Some(self.end),
+            until: Some(at.end),
             scope: &self.scope,
             source: Source::Window,
             by: None,
-            window: Some(self.start),
+            window: Some(at.start),
         }
     }
+}
+
+/// A dismissal is kept for as long as it can matter, also when a reload moved the window's end.
+fn is_stale(dismissed: &Dismissed, calendar: &Calendar, now: Timestamp) -> bool {
+    let matters =
+        |(window, at): (&Window, &Occurrence)| dismissed.is_of(&window.id, at.start) && now < at.end;
+    dismissed.until <= now && !calendar.all().any(matters)
 }
 
 /// `id=reindex;until=2030-01-05T03:00:00Z`, without the end where none is known.

@@ -49,7 +49,7 @@ impl Alarm {
 impl Home {
     pub(super) fn tick(&self) -> Duration {
         let now = self.moment();
-        self.live().update(|view| view.evolve(now));
+        self.change(now.wall, |view| view.evolve(now));
         let view = self.live().load_full();
         self.note_ends(&view);
         let mut alarm = Alarm { now: now.steady, sleep: LONGEST_SLEEP };
@@ -92,7 +92,7 @@ impl Home {
             return;
         }
         let mut newly = Vec::new();
-        self.live().update(|view| {
+        self.change(now.wall, |view| {
             let (next, those) = view.drained(&drained, now.wall);
             newly = those;
             (!newly.is_empty()).then_some(next)

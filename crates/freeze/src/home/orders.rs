@@ -73,7 +73,7 @@ impl Freezes {
         order.check(id, now.wall)?;
         let order = FreezeOrder { until: order.until.map(millis), ..order };
         let mut taken = Ok(());
-        home.live().update(|view| {
+        home.change(now.wall, |view| {
             taken = view.takes(id, now.wall);
             taken.is_ok().then(|| view.with(&order.wanted(id), now).0)
         });
@@ -95,7 +95,7 @@ impl Freezes {
     pub async fn remove(&self, id: &str, by: Option<&str>) -> Result<Removed, FreezeError> {
         let now = self.0.moment().wall;
         let mut lifted = Ok(None);
-        self.0.live().update(|view| {
+        self.0.change(now, |view| {
             lifted = view.lifts(id);
             lifted.is_ok().then(|| view.without(id, by, now))
         });
@@ -180,7 +180,7 @@ impl FreezeOrder {
 impl View {
     /// Whether an operator's freeze may have this id.
     fn takes(&self, id: &str, now: Timestamp) -> Result<(), FreezeError> {
-        if self.settings.windows.iter().any(|window| window.id == id && now < window.end) {
+        if self.calendar.all().any(|(window, at)| window.id == id && now < at.end) {
             return Err(FreezeError::Reserved { id: id.to_owned() });
         }
         let others =

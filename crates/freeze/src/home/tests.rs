@@ -109,8 +109,8 @@ async fn windows_begin_and_end_by_the_clock_and_can_be_dismissed() {
     let freezes = freezes();
     let _timekeeper = kept(&freezes);
     freezes.apply(&settings(vec![window("a", 10, 20), window("b", 30, 90)]));
-    let upcoming = freezes.status().upcoming;
-    assert_eq!(upcoming.iter().map(|window| window.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let next = freezes.status().next;
+    assert_eq!(next.iter().map(|window| window.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let write = facts("ingest", "stable", None, Access::Write);
     for (seconds, ids) in [(9, vec![]), (11, vec!["a"]), (19, vec!["a"]), (21, vec![]), (31, vec!["b"])] {
         let now = freezes.0.moment().wall;

@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Freezes, Home, drain::Count, millis};
 use crate::{
+    calendar::Occurrence,
     error::FreezeError,
     flight::Unsettled,
+    input::Window,
     scope::Scope,
-    status::{DrainReport, FreezeRecord, FreezeStatus, UNSETTLED_SHOWN, UnsettledAttempt, Upcoming},
+    status::{DrainReport, FreezeRecord, FreezeStatus, NEXT_SHOWN, Next, UNSETTLED_SHOWN, UnsettledAttempt},
     view::{Active, Moment, Source, View},
 };
 
@@ -23,14 +25,7 @@ impl Freezes {
         let view = self.0.live().load_full();
         let now = self.0.moment();
         let freezes = self.0.records(&view, now);
-        let upcoming = view.upcoming(now.wall).into_iter().map(|window| Upcoming {
-            id: window.id.clone(),
-            reason: window.reason.clone(),
-            start: window.start,
-            end: window.end,
-            scope: shown(&window.scope),
-        });
-        FreezeStatus { version, active: !freezes.is_empty(), upcoming: upcoming.collect(), freezes }
+        FreezeStatus { version, active: !freezes.is_empty(), next: next(&view, now.wall), freezes }
     }
 
     /// The state as soon as its version is another than `since`, or after `wait`.
@@ -129,6 +124,18 @@ impl Home {
         report.drained &= !report.ended;
         report
     }
+}
+
+fn next(view: &View, now: Timestamp) -> Vec<Next> {
+    let shown = |(window, at): (&Window, &Occurrence)| Next {
+        id: window.id.clone(),
+        reason: window.reason.clone(),
+        starts: at.start,
+        ends: at.end,
+        scope: shown(&window.scope),
+        announced: view.has_announced(&window.id, at.start),
+    };
+    view.next(now).into_iter().take(NEXT_SHOWN).map(shown).collect()
 }
 
 fn shown(scope: &Scope) -> Option<Scope> {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{FreezeInput, FreezeSettings, Scope, StatusRule};
+use super::{FreezeInput, FreezeSettings, Moments, Scope, StatusRule};
 
 fn read(value: serde_json::Value) -> Result<FreezeInput, serde_json::Error> {
     serde_json::from_value(value)
@@ -29,9 +29,13 @@ fn the_whole_section_is_read_and_written_back() {
     let whole = json!({
         "read_only": true, "reason": "moving", "status": 423, "stream_grace": "1s", "settle": "2s",
         "unsettled_memory": "3s", "retry_after": { "default": "4s", "spread": "5s" },
+        "banner": { "enabled": false, "reason": false, "routes": false, "next": false, "max_age": "6s" },
         "windows": [{
             "id": "reindex", "start": "2030-01-05T02:00:00Z", "end": "2030-01-05T04:00:00+01:00",
             "reason": "rebuilding the index", "scope": { "routes": ["ingest", "tools"] },
+        }, {
+            "id": "nightly", "rule": "FREQ=WEEKLY;BYDAY=SU;BYHOUR=2", "time_zone": "Europe/Berlin",
+            "from": "2030-01-06T02:00:00", "duration": "1h", "except": ["2030-12-22"], "announce": "1d",
         }],
     });
     let input = read(whole.clone()).unwrap();
@@ -39,7 +43,10 @@ fn the_whole_section_is_read_and_written_back() {
     let settings = input.check().unwrap();
     assert_eq!(settings.status, StatusRule::Locked);
     let window = &settings.windows[0];
-    assert_eq!(window.end.to_string(), "2030-01-05T03:00:00Z");
+    let Moments::Once { end, .. } = &window.moments else { panic!("{window:?}") };
+    assert_eq!(end.to_string(), "2030-01-05T03:00:00Z");
+    assert!(matches!(settings.windows[1].moments, Moments::Rule(_)));
+    assert_eq!(settings.windows[1].announce.as_hours(), 24);
     assert_eq!(
         window.scope,
         Scope { routes: Some(vec!["ingest".into(), "tools".into()]), ..Scope::default() }
@@ -113,6 +120,48 @@ fn each_fault_has_its_path_and_all_are_told_at_once() {
     );
     let end = &found.iter().find(|(path, _)| path == "windows[0].end").unwrap().1;
     assert_eq!(end, "`2030-01-05T02:00:00Z` is not after the start, `2030-01-05T03:00:00Z`");
+}
+
+#[test]
+fn a_window_is_one_of_two_forms_and_what_is_missing_or_too_much_is_told() {
+    let words = |window: serde_json::Value| {
+        let found = faults(json!({ "windows": [window] }));
+        found.iter().map(|(path, message)| format!("{path}: {message}")).collect::<Vec<_>>()
+    };
+    let nothing = words(json!({ "id": "a" }));
+    assert_eq!(nothing.len(), 2);
+    assert!(nothing[0].starts_with("windows[0].start: a window needs `start`"), "{nothing:?}");
+    let mixed = words(json!({
+        "id": "a", "rule": "FREQ=DAILY", "start": "2030-01-05T02:00:00Z", "from": "2030-01-06T02:00:00",
+    }));
+    assert_eq!(
+        mixed,
+        [
+            "windows[0].start: stands beside a `rule`; a rule has `from` and `duration` instead",
+            "windows[0].duration: a `rule` needs `duration`: how long each time lasts, such as 1h",
+        ]
+    );
+    let without = words(json!({
+        "id": "a", "start": "2030-01-05T02:00:00Z", "end": "2030-01-05T03:00:00Z", "time_zone": "UTC",
+    }));
+    assert!(without[0].starts_with("windows[0].time_zone: belongs to a `rule`"), "{without:?}");
+    let bare = words(json!({ "id": "a", "rule": "FREQ=DAILY" }));
+    assert_eq!(bare.len(), 2, "{bare:?}");
+    let several = words(json!({
+        "id": "a", "rule": "FREQ=SECONDLY", "time_zone": "Mars/Base", "from": "soon", "duration": "0s",
+    }));
+    assert_eq!(several.len(), 4, "all are told at once: {several:?}");
+}
+
+#[test]
+fn there_are_at_most_500_windows() {
+    let all = |n: usize| {
+        let one = |at| json!({ "id": format!("w{at}"), "start": "2030-01-05T02:00:00Z", "end": "2030-01-05T03:00:00Z" });
+        json!({ "windows": (0..n).map(one).collect::<Vec<_>>() })
+    };
+    assert_eq!(faults(all(501)).len(), 1);
+    assert!(faults(all(501))[0].1.starts_with("has 501 entries; 500 is the most"));
+    assert_eq!(read(all(500)).unwrap().check().unwrap().windows.len(), 500);
 }
 
 #[test]

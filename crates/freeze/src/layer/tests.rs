@@ -74,7 +74,7 @@ async fn a_refused_write_is_told_which_freeze_why_and_until_when() {
     );
     assert_eq!(
         problem["detail"],
-        "Writes are frozen by `reindex`: rebuilding the index. They are let through again at 2030-01-05T03:00:00Z."
+        "Writes are frozen by `reindex`: rebuilding the index. It ends at 2030-01-05T03:00:00Z."
     );
 }
 

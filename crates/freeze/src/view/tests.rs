@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{Moment, Source, View, Wanted};
 use crate::{
-    FreezeSettings, Scope, Window,
+    FreezeSettings, Moments, Scope, Window,
     saved::Dismissed,
     testing::{at, routes, settings, window},
 };
@@ -46,6 +46,15 @@ fn a_window_that_has_begun_stays_on_when_the_clock_is_set_back() {
     let back = after(begun, &[3]);
     assert_eq!((ids(&back), back.active[0].since), (vec!["w"], since));
     assert!(after(back, &[20]).active.is_empty());
+}
+
+#[test]
+fn a_window_that_is_over_begins_again_when_the_clock_is_set_back_into_it() {
+    let over = after(view(settings(vec![window("w", 10, 20)])), &[12, 21]);
+    assert!(over.active.is_empty());
+    let again = after(over, &[15]);
+    assert_eq!((ids(&again), again.active[0].since), (vec!["w"], at(15)));
+    assert!(after(view(settings(vec![window("w", 10, 20)])), &[9, 25]).active.is_empty(), "leapt over");
 }
 
 #[test]
@@ -117,7 +126,8 @@ struct Model {
 impl Model {
     fn at(&mut self, now: i64) {
         for (window, on) in &mut self.windows {
-            *on = at(now) < window.end && (*on || window.start <= at(now));
+            let Moments::Once { start, end } = window.moments else { unreachable!() };
+            *on = at(now) < end && (*on || start <= at(now));
         }
         self.operator.retain(|(_, until, _)| until.is_none_or(|until| now < until));
     }

@@ -27,6 +27,9 @@ const OWN: [&str; 12] = [
     "upstreams",
 ];
 
+/// So many freezes to come are told.
+const NEXT_LINES: usize = 5;
+
 pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failure> {
     let client = Client::new(&args.admin)?;
     let status = client.send("GET", "/status", None, Duration::ZERO)?;
@@ -188,11 +191,19 @@ fn freeze(status: &FreezeStatus, now: Timestamp, to: &mut Streams<'_>) -> Result
             .collect();
         output::table(to.out, &head.map(str::to_owned), &rows)?;
     }
-    for next in &status.upcoming {
-        let wait = output::between(now, next.start);
-        let lasts = output::between(next.start, next.end);
+    for next in status.next.iter().take(NEXT_LINES) {
+        let wait = output::between(now, next.starts);
+        let lasts = output::between(next.starts, next.ends);
         let covers = output::scope(next.scope.as_ref());
-        writeln!(to.out, "  coming: {} covers {covers} in {wait}, for {lasts}", next.id)?;
+        let announced = if next.announced { "; announced" } else { "" };
+        writeln!(
+            to.out,
+            "  coming: {} covers {covers} in {wait}, at {}, for {lasts}{announced}",
+            next.id, next.starts
+        )?;
+    }
+    if status.next.len() > NEXT_LINES {
+        writeln!(to.out, "  and {} later: see `sluicegate status --json`", status.next.len() - NEXT_LINES)?;
     }
     Ok(())
 }
