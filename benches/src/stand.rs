@@ -42,6 +42,7 @@ use sluicegate_rollout::{Checked, Checks, JudgeLayer, Judged, Rollout, RolloutLa
 use sluicegate_server::{Conn, Handler};
 use sluicegate_shadow::{Shadow, ShadowLayer, Shadows, ShadowsOptions};
 use sluicegate_store::{Store, memory::Memory};
+use sluicegate_tokens::Tokens;
 use sluicegate_upstream::{LocalExec, UpstreamMetrics, Upstreams};
 use tokio::{
     io::AsyncWriteExt,
@@ -150,6 +151,7 @@ impl Stand {
             intents: Intents::open(options, &mut registry),
             rollouts: Rollouts::open(rollouts, &mut registry),
             shadows: Shadows::open(shadows, &mut registry),
+            tokens: Tokens::open(Clock::system(), side.clone(), &mut registry),
             metrics: RequestMetrics::register(&mut registry),
         };
         let loaded = parse(text, &Source::sent(Path::new("."))).map_err(|it| it.to_string())?;
@@ -183,8 +185,9 @@ impl Stand {
         let queue = IntentsLayer::new(intents.clone(), fences.budget().clone()).layer(rollout);
         let freeze = FreezeLayer::new(self.freezes.clone()).layer(queue);
         let replay = ReplayLayer::new(fences.clone()).layer(freeze);
-        let classify = ClassifyLayer::new(self.snapshot.clone()).layer(replay);
-        let own = Own::new(classify, self.snapshot.clone(), intents.clone());
+        let classify =
+            ClassifyLayer::new(self.snapshot.clone()).holding(fences.budget().clone()).layer(replay);
+        let own = Own::new(classify, self.snapshot.clone(), intents.clone(), self.freezes.clone());
         Ingress::new(own, self.snapshot.clone(), metrics.clone(), Chance::seeded(1))
     }
 

@@ -119,8 +119,17 @@ impl Client {
 
     /// TLS as `connector` has it; an error where the handshake fails.
     pub async fn try_tls(address: SocketAddr, connector: &TlsConnector) -> std::io::Result<Self> {
+        Self::tls_over(connect(address).await, address, connector).await
+    }
+
+    /// The same on a connection that stands already.
+    pub async fn tls_over(
+        stream: TcpStream,
+        address: SocketAddr,
+        connector: &TlsConnector,
+    ) -> std::io::Result<Self> {
         let name = "localhost".try_into().unwrap();
-        let stream = connector.connect(name, connect(address).await).await?;
+        let stream = connector.connect(name, stream).await?;
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Self::over(stream, address, uri::Scheme::HTTPS, h2).await)
     }
@@ -186,7 +195,7 @@ impl Client {
                 sender.ready().await?;
                 let mut parts = std::mem::take(request.uri_mut()).into_parts();
                 parts.scheme = Some(self.scheme.clone());
-                parts.authority = Some(self.authority.parse().unwrap());
+                parts.authority.get_or_insert_with(|| self.authority.parse().unwrap());
                 *request.uri_mut() = parts.try_into().unwrap();
                 timeout(LIMIT, sender.send_request(request)).await
             }

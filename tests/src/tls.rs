@@ -42,6 +42,11 @@ impl Authority {
         self.certificate.pem()
     }
 
+    /// Its own certificate's bytes.
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+
     /// A new certificate and key.
     pub fn identity(&self) -> Identity {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -75,14 +80,18 @@ impl Identity {
         self.chain[0].clone()
     }
 
+    /// The key's bytes.
+    pub fn private(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.private.clone()))
+    }
+
     /// A server with this certificate.
     pub fn server(&self, alpn: &[&str]) -> TlsAcceptor {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.private.clone()));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), key)
+            .with_single_cert(self.chain.clone(), self.private())
             .unwrap();
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config).into()

@@ -48,7 +48,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let done = match env::args_os().nth(1) {
-        Some(role) if role == "serve" => return sluicegate::main(),
+        Some(role) if role == "serve" => return sluicegate::main(None),
         Some(role) if role == "upstream" => serve_upstream(),
         _ => measure(&Cli::parse()),
     };

@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     // The gateway is the very code of its binary.
     if env::args_os().nth(1).is_some_and(|it| it == "serve") {
         pin(Side::Proxy);
-        return sluicegate::main();
+        return sluicegate::main(None);
     }
     let cli = Cli::parse();
     let done = match cli.role {

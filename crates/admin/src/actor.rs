@@ -1,13 +1,15 @@
 //! Who asked for a change.
 //!
-//! The gateway knows the peer's address and, where a token is required, that the peer had
-//! it. A name is only ever what the caller claims in `X-Sluicegate-Actor`, and is recorded
-//! as such.
+//! The gateway knows the peer's address and, where a token is required, whose token it sent. Any
+//! other name is what the caller claims in `X-Sluicegate-Actor`, and is recorded as such.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use http::Request;
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::tokens::Bearer;
 
 /// The header in which a caller may name who asks.
 pub const ACTOR_HEADER: &str = "x-sluicegate-actor";
@@ -17,15 +19,20 @@ pub const ACTOR_HEADER: &str = "x-sluicegate-actor";
 pub struct Peer(pub SocketAddr);
 
 /// Who asked for a change.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "AuditActor")]
 pub struct Actor {
     /// What the caller calls itself; not verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed: Option<String>,
+    /// The name of the token that was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Arc<str>>,
     /// Where the request came from.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub peer: Option<SocketAddr>,
-    /// What made the change where nobody asked over the API: `file`, `signal`, `calendar`.
+    /// What made the change where nobody asked over the API: `file`, `signal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<&'static str>,
 }
@@ -37,7 +44,7 @@ impl Actor {
     /// A change that came from the gateway itself, such as `file` or `signal`.
     #[must_use]
     pub const fn cause(cause: &'static str) -> Self {
-        Self { claimed: None, peer: None, cause: Some(cause) }
+        Self { claimed: None, token: None, peer: None, cause: Some(cause) }
     }
 
     /// Who sent this request.
@@ -47,6 +54,7 @@ impl Actor {
             claimed: claimed
                 .map(|name| name.trim().chars().take(NAME_CHARS).collect::<String>())
                 .filter(|name| !name.is_empty()),
+            token: request.extensions().get::<Bearer>().map(|bearer| bearer.name.clone()),
             peer: request.extensions().get::<Peer>().map(|peer| peer.0),
             cause: None,
         }
@@ -55,12 +63,15 @@ impl Actor {
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.claimed, self.peer, self.cause) {
-            (Some(name), Some(peer), _) => write!(f, "{name} ({peer})"),
-            (Some(name), None, _) => f.write_str(name),
-            (None, Some(peer), _) => write!(f, "{peer}"),
-            (None, None, Some(cause)) => f.write_str(cause),
-            (None, None, None) => f.write_str("unknown"),
+        let token = self.token.as_ref().map(|token| format!("token {token}"));
+        let from = self.peer.map(|peer| peer.to_string());
+        let known: Vec<String> = [token, from].into_iter().flatten().collect();
+        match (&self.claimed, known.is_empty(), self.cause) {
+            (Some(name), false, _) => write!(f, "{name} ({})", known.join(", ")),
+            (Some(name), true, _) => f.write_str(name),
+            (None, false, _) => f.write_str(&known.join(", ")),
+            (None, true, Some(cause)) => f.write_str(cause),
+            (None, true, None) => f.write_str("unknown"),
         }
     }
 }

@@ -8,18 +8,23 @@
 //! named in `/readyz` under `audit`, counted in `sluicegate_admin_audit_failures_total`, and
 //! the line still stands in the other two places. A change is never held up or undone
 //! because it could not be logged: a freeze in an emergency must work on a full disk. The
-//! file is opened again after a failure, and before each line where it was moved away.
+//! file is opened again after a failure, and before each line where another one (or none) stands
+//! under its name: whoever rotates it tells nobody. It is made readable for its owner alone, since
+//! it tells who works here, from where and on what. What was left of a line that could not be
+//! written whole spoils that line only.
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use parking_lot::Mutex;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sluicegate_core::Clock;
@@ -33,7 +38,8 @@ pub const TARGET: &str = "sluicegate::audit";
 const KEPT: usize = 512;
 
 /// One change.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct Entry {
     /// What was done: `freeze`, `thaw`, `config_put`, `reload`, `key_resolve`, `intent_retry`,
     /// `intent_drop`, `intent_settle`, `backfill_pause`, `backfill_resume`, `shadow_reset`, and
@@ -71,6 +77,16 @@ impl Entry {
     }
 }
 
+/// A change, and when it was made.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditLine")]
+pub(crate) struct Line {
+    /// When.
+    at: jiff::Timestamp,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
 /// The audit log. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Audit(Arc<Inner>);
@@ -80,7 +96,7 @@ struct Inner {
     clock: Clock,
     readiness: Arc<Readiness>,
     failures: Counter,
-    ring: Mutex<VecDeque<Value>>,
+    ring: Mutex<VecDeque<Line>>,
     file: Option<Mutex<LogFile>>,
 }
 
@@ -135,17 +151,14 @@ impl Audit {
     }
 
     /// The changes in memory, the newest first.
-    pub(crate) fn recent(&self, limit: usize) -> Vec<Value> {
+    pub(crate) fn recent(&self, limit: usize) -> Vec<Line> {
         self.0.ring.lock().iter().rev().take(limit).cloned().collect()
     }
 
     fn remember(&self, entry: &Entry) -> String {
         let at = jiff::Timestamp::try_from(self.0.clock.now()).unwrap_or_default();
-        let mut line = json!({ "at": at.to_string() });
-        if let (Value::Object(line), Ok(Value::Object(entry))) = (&mut line, serde_json::to_value(entry)) {
-            line.extend(entry);
-        }
-        let text = line.to_string();
+        let line = Line { at, entry: entry.clone() };
+        let text = json!(line).to_string();
         tracing::info!(target: TARGET, "{text}");
         let mut ring = self.0.ring.lock();
         if ring.len() == KEPT {
@@ -186,90 +199,33 @@ impl LogFile {
 
     /// The file, opened where it is not, or is no longer what stands under its name.
     fn ready(&mut self) -> io::Result<&mut File> {
-        if !self.path.exists() {
-            self.open = None;
-        }
-        let file = match self.open.take() {
+        let file = match self.open.take().filter(|file| stands_at(file, &self.path)) {
             Some(file) => file,
-            None => OpenOptions::new().create(true).append(true).open(&self.path)?,
+            None => open(&self.path)?,
         };
         Ok(self.open.insert(file))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::{path::PathBuf, sync::Arc};
-
-    use prometheus_client::registry::Registry;
-    use serde_json::{Value, json};
-    use sluicegate_core::Clock;
-
-    use super::{Actor, Audit, Entry, KEPT};
-    use crate::Readiness;
-
-    fn audit(path: Option<PathBuf>) -> (Audit, Arc<Readiness>) {
-        let readiness = Arc::new(Readiness::default());
-        (Audit::new(Clock::system(), path, readiness.clone(), &mut Registry::default()), readiness)
-    }
-
-    fn entry(target: &str) -> Entry {
-        Entry::done("freeze", target, Actor::cause("calendar"), json!({ "reason": "tests" }))
-    }
-
-    #[tokio::test]
-    async fn a_line_is_on_disk_when_record_returns_and_old_lines_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.log");
-        for round in 0..2 {
-            let (audit, readiness) = audit(Some(path.clone()));
-            audit.record(entry("reindex")).await;
-            let text = std::fs::read_to_string(&path).unwrap();
-            let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            assert_eq!(lines.len(), round + 1);
-            assert_eq!(lines[round]["action"], "freeze");
-            assert_eq!(lines[round]["target"], "reindex");
-            assert_eq!(lines[round]["actor"], json!({ "cause": "calendar" }));
-            assert_eq!(audit.recent(10), lines[round..]);
-            assert_eq!(readiness.view()["degraded"], json!({}));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_file_that_cannot_be_written_is_named_counted_and_tried_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("later/audit.log");
-        let (audit, readiness) = audit(Some(path.clone()));
-        audit.record(entry("one")).await;
-        assert_eq!(audit.0.failures.get(), 2, "once at the start, once for the line");
-        let reason = readiness.view()["degraded"]["audit"].to_string();
-        assert!(reason.contains("audit.log"), "{reason}");
-        assert_eq!(audit.recent(10).len(), 1);
-
-        std::fs::create_dir(folder.path().join("later")).unwrap();
-        audit.record(entry("two")).await;
-        assert_eq!(readiness.view()["degraded"], json!({}));
-        assert_eq!(std::fs::read_to_string(path).unwrap().lines().count(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_was_rotated_away_is_made_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.log");
-        let (audit, _) = audit(Some(path.clone()));
-        audit.record(entry("one")).await;
-        std::fs::rename(&path, folder.path().join("audit.1")).unwrap();
-        audit.record(entry("two")).await;
-        assert!(std::fs::read_to_string(path).unwrap().contains("two"));
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_newest_comes_first() {
-        let (audit, _) = audit(None);
-        for n in 0..KEPT + 3 {
-            audit.record_blocking(&entry(&n.to_string()));
-        }
-        assert_eq!(audit.recent(usize::MAX).len(), KEPT);
-        assert_eq!(audit.recent(1)[0]["target"], (KEPT + 2).to_string());
+/// Whether this file is what stands under the name.
+fn stands_at(file: &File, path: &Path) -> bool {
+    let which = |it: fs::Metadata| (it.dev(), it.ino());
+    match (file.metadata().map(which), fs::metadata(path).map(which)) {
+        (Ok(open), Ok(named)) => open == named,
+        _ => false,
     }
 }
+
+/// Opens the file for lines to come, and ends what was left of one.
+fn open(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 && File::open(path)?.read_at(&mut last, length - 1)? == 1 && last != *b"\n" {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

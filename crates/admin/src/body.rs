@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -50,6 +51,24 @@ pub(crate) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     }
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
+
+/// A whole number: JSON does not tell 14 from 14.0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is whole, and within the bounds"
+)]
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    /// Up to here floating point has every whole number.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let exact = |number: &f64| number.fract() == 0.0 && (0.0..EXACT).contains(number);
+    value.as_u64().or_else(|| value.as_f64().filter(exact).map(|number| number as u64))
+}
+
+/// No words at all.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// An order that needs no words takes none: a reason sent to `promote` was meant for another.
 pub(crate) fn nothing(body: &[u8]) -> Result<(), Problem> {

@@ -13,6 +13,7 @@ use axum::{
 use futures_util::future::BoxFuture;
 use http::StatusCode;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -21,11 +22,38 @@ use crate::{
     actor::Actor,
     audit::Entry,
     body,
+    endpoint::{self, Endpoint, Parameter, schema_of},
     problem::{Problem, fresh_json},
 };
 
 /// The largest document that `PUT /config` takes, in bytes.
 pub(crate) const LARGEST_DOCUMENT: usize = 4 << 20;
+
+/// Documents are YAML, and JSON is YAML.
+const KINDS: &[&str] = &["application/yaml", "application/json", "text/plain"];
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let persist = Parameter::new("persist", "Whether to replace the file, too.", schema_of::<bool>);
+    endpoint::of(
+        "configuration",
+        vec![
+            Endpoint::get("/config", get).named("config", "the document that runs").answers::<ConfigView>(),
+            Endpoint::put("/config", put)
+                .named("putConfig", "run another document; ?persist=true also replaces the file")
+                .query(&[persist])
+                .takes_text(KINDS)
+                .answers::<Applied>()
+                .refuses(409, &["config_unavailable"])
+                .refuses(422, &["config_invalid"])
+                .refuses(500, &["config_not_persisted"]),
+            Endpoint::post("/reload", reload)
+                .named("reload", "read the configuration file again")
+                .answers::<Applied>()
+                .refuses(409, &["config_unavailable"])
+                .refuses(422, &["config_invalid"]),
+        ],
+    )
+}
 
 /// What the admin API needs to show and change the configuration.
 pub trait ConfigControl: Send + Sync {
@@ -43,8 +71,19 @@ pub trait ConfigControl: Send + Sync {
 }
 
 /// The state of the configuration, as `GET /config` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Config")]
 pub struct ConfigView {
+    /// All of it but the document.
+    #[serde(flatten)]
+    pub summary: ConfigSummary,
+    /// The document that runs, with its defaults.
+    pub document: Value,
+}
+
+/// The state of the configuration, as `GET /status` shows it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ConfigSummary {
     /// Rises by one with each document that was taken.
     pub generation: u64,
     /// Digest of the document's text.
@@ -59,8 +98,6 @@ pub struct ConfigView {
     pub problems: Vec<ConfigProblem>,
     /// Paths of settings that differ from the running ones and take effect at the next start.
     pub needs_restart: Vec<String>,
-    /// The document that runs, with its defaults.
-    pub document: Value,
 }
 
 /// What the running document has, by name.
@@ -73,7 +110,7 @@ pub struct ScopeNames {
 }
 
 /// One thing that is wrong with a document, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigProblem {
     /// The file, or `PUT /config`.
     pub file: String,
@@ -88,7 +125,7 @@ pub struct ConfigProblem {
 }
 
 /// The first problem of a refused document, and when it was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastError {
     /// What and where.
     #[serde(flatten)]
@@ -98,7 +135,8 @@ pub struct LastError {
 }
 
 /// A document that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigApplied")]
 pub struct Applied {
     /// Its generation; the present one where the document is the one that runs already.
     pub generation: u64,

@@ -5,25 +5,30 @@
 //! ([`follow`]). `PUT /freeze/{id}` is idempotent: it switches the freeze on, or replaces its
 //! reason, end and scope. With `?wait=30s` it answers when every write that was let through
 //! has a known end, or when the time is up, with `drain.drained` telling which; so does
-//! `GET /freeze/{id}?wait=30s` for a freeze that is on already. The freeze holds from the moment it is switched on, whether or not the client stays for the answer.
+//! `GET /freeze/{id}?wait=30s` for a freeze that is on already. The freeze holds from the moment
+//! it is switched on, whether or not the client stays for the answer, or there is a place to wait.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    extract::{Query, Request, State, rejection::QueryRejection},
     response::Response,
 };
 use http::StatusCode;
-use serde::Deserialize;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sluicegate_core::units::Span;
-use sluicegate_freeze::{Applied, DrainReport, FreezeError};
+use sluicegate_freeze::{Applied, DrainReport, FreezeError, FreezeRecord, FreezeStatus};
 
 use crate::{
     Shared,
     actor::Actor,
     audit::Entry,
     body,
+    endpoint::{self, Endpoint, Parameter, schema_of, text},
+    extract::Segment,
     problem::{Problem, fresh_json},
 };
 
@@ -36,6 +41,87 @@ const LARGEST_ORDER: usize = 64 << 10;
 /// A wait past this is more likely a slip than a wish; a client may always ask again.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+const NOT_PERSISTED: &str = "freeze_not_persisted";
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let wait = Parameter::new("wait", "How long to wait for the drain, such as 30s.", schema_of::<Span>);
+    let change = Parameter::new("wait", "How long to wait for a change, such as 30s.", schema_of::<Span>);
+    let since = Parameter::new("since", "The version that is known already.", endpoint::whole);
+    endpoint::of(
+        "freeze",
+        vec![
+            Endpoint::get("/freeze", follow::get)
+                .named(
+                    "freezes",
+                    "what is frozen; ?wait=30s&since=N waits for a change; text/event-stream sends each",
+                )
+                .query(&[change, since])
+                .answers::<FreezeStatus>()
+                .also(200, "text/event-stream", text)
+                .refuses(503, &["too_many_followers"]),
+            Endpoint::get("/freeze/{id}", get)
+                .named("freeze", "one freeze; ?wait=30s waits for its drain")
+                .query(&[wait])
+                .answers::<Shown>()
+                .refuses(404, &["freeze_unknown"])
+                .refuses(503, &["too_many_followers"]),
+            Endpoint::put("/freeze/{id}", put)
+                .named(
+                    "putFreeze",
+                    "freeze writes: {\"reason\", \"until\" or \"for\", \"scope\"}; ?wait=30s waits for the drain",
+                )
+                .segment(id_schema)
+                .query(&[wait])
+                .takes::<order::Written>(false)
+                .answers::<Shown>()
+                .refuses(400, &["freeze_invalid", "scope_unknown"])
+                .refuses(409, &["freeze_reserved", "freeze_configured"])
+                .refuses(500, &[NOT_PERSISTED]),
+            Endpoint::delete("/freeze/{id}", delete)
+                .named("deleteFreeze", "lift a freeze")
+                .answers::<Lifted>()
+                .refuses(404, &["freeze_unknown"])
+                .refuses(409, &["freeze_reserved", "freeze_configured"])
+                .refuses(500, &[NOT_PERSISTED]),
+        ],
+    )
+}
+
+/// What the id of a freeze may be.
+fn id_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "pattern": "^[A-Za-z0-9._~:@+-]{1,64}$",
+        // Kept for the configuration; the others are no names in a path.
+        "not": { "enum": ["config", ".", ".."] },
+    })
+}
+
+/// A freeze, and how its drain went where that was waited for.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Freeze")]
+struct Shown {
+    #[serde(flatten)]
+    freeze: FreezeRecord,
+    /// The version of the state that this is from.
+    version: u64,
+    /// How the drain went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain: Option<DrainReport>,
+}
+
+/// A freeze that was lifted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FreezeLifted")]
+struct Lifted {
+    /// The version without it.
+    version: u64,
+    /// Its id.
+    id: String,
+    /// The end of its window, where it was one of the calendar: until then it is left out.
+    dismissed_until: Option<Timestamp>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WaitQuery {
@@ -44,7 +130,7 @@ pub(crate) struct WaitQuery {
 
 pub(crate) async fn put(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     query: Result<Query<WaitQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -58,51 +144,47 @@ pub(crate) async fn put(
         async move { switch_on(&shared, &id, order, by).await }
     })
     .await?;
-    if let Some(limit) = wait
-        && let Some(answer) = drained(&shared, &id, limit).await
-    {
-        return Ok(fresh_json(&answer));
+    if let Some(limit) = wait {
+        // Without a place to wait in it is told how far the drain is now.
+        let place = follow::drain_place(&shared).ok();
+        let limit = place.as_ref().map_or(Duration::ZERO, |_| limit);
+        if let Some(answer) = drained(&shared, &id, limit).await {
+            return Ok(fresh_json(&json!(answer)));
+        }
     }
-    let mut answer = json!(applied.freeze);
-    answer["version"] = applied.version.into();
-    if wait.is_some() {
-        // Lifted between the two calls: its words are those it was put with.
-        answer["drain"] =
-            json!(DrainReport { drained: false, waited_for: 0, in_flight: 0, unsettled: 0, ended: true });
-    }
-    Ok(fresh_json(&answer))
+    // Lifted between the two calls: its words are those it was put with.
+    let lifted = DrainReport { drained: false, waited_for: 0, in_flight: 0, unsettled: 0, ended: true };
+    let answer =
+        Shown { freeze: applied.freeze, version: applied.version, drain: wait.is_some().then_some(lifted) };
+    Ok(fresh_json(&json!(answer)))
 }
 
 /// The freeze as it is once it is drained or the time is up, with how that went; none where
 /// no such freeze is on.
-async fn drained(shared: &Shared, id: &str, limit: Duration) -> Option<Value> {
+async fn drained(shared: &Shared, id: &str, limit: Duration) -> Option<Shown> {
     let before = shared.freezes.status();
     let report = shared.freezes.wait_drained(id, limit).await.ok()?;
     let after = shared.freezes.status();
     // One that ended meanwhile is shown as it last was.
     let all = after.freezes.into_iter().chain(before.freezes);
-    let mut answer = json!(all.into_iter().find(|freeze| freeze.id == id)?);
-    answer["version"] = after.version.into();
-    answer["drain"] = json!(report);
-    Some(answer)
+    let freeze = all.into_iter().find(|freeze| freeze.id == id)?;
+    Some(Shown { freeze, version: after.version, drain: Some(report) })
 }
 
 pub(crate) async fn get(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     query: Result<Query<WaitQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let answer = if let Some(limit) = wait(query)? {
+        let _place = follow::drain_place(&shared)?;
         drained(&shared, &id, limit).await
     } else {
         let status = shared.freezes.status();
-        status.freezes.into_iter().find(|freeze| freeze.id == id).map(|freeze| {
-            let mut answer = json!(freeze);
-            answer["version"] = status.version.into();
-            answer
-        })
+        let freeze = status.freezes.into_iter().find(|freeze| freeze.id == id);
+        freeze.map(|freeze| Shown { freeze, version: status.version, drain: None })
     };
-    answer.map(|answer| fresh_json(&answer)).ok_or_else(|| {
+    answer.map(|answer| fresh_json(&json!(answer))).ok_or_else(|| {
         let active = shared.freezes.status().freezes.into_iter().map(|freeze| freeze.id).collect();
         problem(&FreezeError::Unknown { id, active })
     })
@@ -144,7 +226,7 @@ async fn switch_on(
 
 pub(crate) async fn delete(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let by = Actor::of(&request);
@@ -159,11 +241,9 @@ pub(crate) async fn delete(
         };
         shared.audit.record(entry).await;
         let removed = made.map_err(|error| problem(&error))?;
-        Ok(fresh_json(&json!({
-            "version": removed.version,
-            "id": removed.id,
-            "dismissed_until": removed.dismissed_until,
-        })))
+        let lifted =
+            Lifted { version: removed.version, id: removed.id, dismissed_until: removed.dismissed_until };
+        Ok(fresh_json(&json!(lifted)))
     })
     .await
 }
@@ -175,7 +255,7 @@ const fn code(error: &FreezeError) -> &'static str {
         FreezeError::Reserved { .. } => "freeze_reserved",
         FreezeError::Configured => "freeze_configured",
         FreezeError::Unknown { .. } => "freeze_unknown",
-        FreezeError::NotPersisted { .. } => "freeze_not_persisted",
+        FreezeError::NotPersisted { .. } => NOT_PERSISTED,
     }
 }
 

@@ -5,16 +5,19 @@
 //! meanwhile is not touched, and the answer says so. A pause is kept in the store: it holds
 //! for every gateway that shares it, and through restarts.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 use axum::{
-    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    extract::{Query, Request, State, rejection::QueryRejection},
     response::Response,
 };
 use http::StatusCode;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sluicegate_intents::{IntentError, IntentQuery, IntentRecord, Settlement};
+use sluicegate_intents::{
+    IntentError, IntentPage, IntentQuery, IntentRecord, IntentsStatus, PausedRecord, Settlement,
+};
 use sluicegate_store::EntryState;
 
 use crate::{
@@ -22,13 +25,100 @@ use crate::{
     actor::Actor,
     audit::Entry,
     body,
-    keys::page_size,
+    endpoint::{self, Endpoint, Parameter, schema_of},
+    extract::Segment,
+    keys::{LIMIT, ROUTE, TENANT, page_size},
     problem::{Problem, fresh_json},
-    verdict::Verdict,
+    verdict::{Verdict, Written},
 };
 
 /// An order is a word, or a reason.
 const LARGEST_ORDER: usize = 16 << 10;
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let state = Parameter::new("state", "Where they stand.", schema_of::<EntryState>);
+    let after = Parameter::new("after", "The `next` of the page before.", id_schema);
+    let decided = |endpoint: Endpoint| {
+        endpoint
+            .answers::<IntentRecord>()
+            .refuses(404, &["intent_unknown"])
+            .refuses(409, &["intent_state", "intent_key_taken", "intent_changed"])
+            .refuses(503, &["store_unavailable"])
+    };
+    endpoint::of(
+        "intents",
+        vec![
+            Endpoint::get("/intents", list)
+                .named(
+                    "intents",
+                    "writes kept for later, and how many are in each state; ?state, route, tenant, after, limit",
+                )
+                .query(&[state, ROUTE, TENANT, after, LIMIT])
+                .answers::<Listed>()
+                .refuses(503, &["store_unavailable"]),
+            Endpoint::get("/intents/status", status)
+                .named("intentsStatus", "how the backfill is doing")
+                .answers::<IntentsStatus>()
+                .refuses(503, &["store_unavailable"]),
+            Endpoint::get("/intents/{id}", get)
+                .named("intent", "one intent")
+                .answers::<IntentRecord>()
+                .refuses(404, &["intent_unknown"])
+                .refuses(503, &["store_unavailable"]),
+            decided(
+                Endpoint::post("/intents/{id}/retry", retry)
+                    .named("retryIntent", "put a dead one, or one in doubt, into the queue again")
+                    .takes::<body::Nothing>(false),
+            ),
+            decided(
+                Endpoint::post("/intents/{id}/drop", drop_intent)
+                    .named("dropIntent", "throw one away")
+                    .takes::<body::Nothing>(false),
+            ),
+            decided(
+                Endpoint::post("/intents/{id}/settle", settle)
+                    .named(
+                        "settleIntent",
+                        "end one in doubt: {\"applied\": true, \"status\": 201} or {\"applied\": false}",
+                    )
+                    .takes::<Written>(true),
+            ),
+            Endpoint::post("/intents/pause", pause)
+                .named("pauseBackfill", "pause the backfill: {\"reason\"} or nothing")
+                .takes::<Pause>(false)
+                .answers::<Paused>()
+                .refuses(503, &["store_unavailable"]),
+            Endpoint::post("/intents/resume", resume)
+                .named("resumeBackfill", "let the backfill go on")
+                .takes::<body::Nothing>(false)
+                .answers::<Paused>()
+                .refuses(503, &["store_unavailable"]),
+        ],
+    )
+}
+
+/// The id of an intent.
+fn id_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })
+}
+
+/// A page, and how many there are.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "IntentList")]
+struct Listed {
+    #[serde(flatten)]
+    page: IntentPage,
+    /// How many intents are in each state.
+    tally: BTreeMap<String, u64>,
+}
+
+/// Whether the backfill is paused.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BackfillPaused")]
+struct Paused {
+    /// The pause that holds.
+    paused: Option<PausedRecord>,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,9 +144,7 @@ pub(crate) async fn list(
     let query = IntentQuery { state, route, tenant, after, limit: page_size(limit) };
     let page = shared.intents.list(&query).await.map_err(|error| problem(&error))?;
     let status = shared.intents.status().await.map_err(|error| problem(&error))?;
-    let mut answer = json!(page);
-    answer["tally"] = json!(status.count);
-    Ok(fresh_json(&answer))
+    Ok(fresh_json(&json!(Listed { page, tally: status.count })))
 }
 
 pub(crate) async fn status(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
@@ -66,7 +154,7 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>) -> Result<Response
 
 pub(crate) async fn get(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Response, Problem> {
     let record = shared.intents.show(&id).await.map_err(|error| problem(&error))?;
     Ok(fresh_json(&json!(record)))
@@ -74,11 +162,11 @@ pub(crate) async fn get(
 
 pub(crate) async fn retry(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let by = Actor::of(&request);
-    nothing(&body::read(request, LARGEST_ORDER).await?)?;
+    body::nothing(&body::read(request, LARGEST_ORDER).await?)?;
     body::to_the_end(async move {
         let made = shared.intents.retry(&id).await;
         decided(&shared, "intent_retry", &id, by, json!({}), made).await
@@ -88,11 +176,11 @@ pub(crate) async fn retry(
 
 pub(crate) async fn drop_intent(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let by = Actor::of(&request);
-    nothing(&body::read(request, LARGEST_ORDER).await?)?;
+    body::nothing(&body::read(request, LARGEST_ORDER).await?)?;
     body::to_the_end(async move {
         let made = shared.intents.drop_intent(&id).await;
         decided(&shared, "intent_drop", &id, by, json!({}), made).await
@@ -102,7 +190,7 @@ pub(crate) async fn drop_intent(
 
 pub(crate) async fn settle(
     State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let by = Actor::of(&request);
@@ -134,9 +222,12 @@ async fn decided(
     made.map(|now| fresh_json(&json!(now))).map_err(|error| failed(&error))
 }
 
-#[derive(Debug, Deserialize)]
+/// Why the backfill is paused.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Pause {
+    /// For whoever wonders.
+    #[schemars(length(max = 1024))]
     reason: Option<String>,
 }
 
@@ -157,18 +248,18 @@ pub(crate) async fn pause(State(shared): State<Arc<Shared>>, request: Request) -
         let made = shared.intents.pause(Some(&by.to_string()), reason.as_deref()).await;
         let asked = json!({ "reason": reason });
         record(&shared, "backfill_pause", "", by, made.as_ref().map(|_| asked.clone()), &asked).await;
-        made.map(|paused| fresh_json(&json!({ "paused": paused }))).map_err(|error| failed(&error))
+        made.map(|paused| fresh_json(&json!(Paused { paused: Some(paused) }))).map_err(|error| failed(&error))
     })
     .await
 }
 
 pub(crate) async fn resume(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     let by = Actor::of(&request);
-    nothing(&body::read(request, LARGEST_ORDER).await?)?;
+    body::nothing(&body::read(request, LARGEST_ORDER).await?)?;
     body::to_the_end(async move {
         let made = shared.intents.resume().await;
         record(&shared, "backfill_resume", "", by, made.as_ref().map(|()| json!({})), &json!({})).await;
-        made.map(|()| fresh_json(&json!({ "paused": null }))).map_err(|error| failed(&error))
+        made.map(|()| fresh_json(&json!(Paused { paused: None }))).map_err(|error| failed(&error))
     })
     .await
 }
@@ -190,21 +281,6 @@ async fn record(
         }
     };
     shared.audit.record(entry).await;
-}
-
-/// An order that needs no words takes none: a settlement that was sent to `retry` must not
-/// send the write again.
-fn nothing(body: &[u8]) -> Result<(), Problem> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-
-    if body.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    body::object::<Nothing>(body).map(drop).map_err(|error| {
-        Problem::bad_request(format!("this takes no body, or {{}}, and nothing was changed: {error}"))
-    })
 }
 
 /// Why a change was not made, or may not have been.

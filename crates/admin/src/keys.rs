@@ -9,21 +9,24 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use axum::{
-    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    extract::{Query, Request, State, rejection::QueryRejection},
     response::Response,
 };
 use http::StatusCode;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sluicegate_idempotency::{KeyError, KeyFilter, KeyId, KeyState, Resolution};
+use sluicegate_idempotency::{KeyError, KeyFilter, KeyId, KeyPage, KeyRecord, KeyState, Resolution};
 
 use crate::{
     Shared,
     actor::Actor,
     audit::Entry,
     body,
+    endpoint::{self, Endpoint, Parameter, schema_of},
+    extract::Segment,
     problem::{Problem, fresh_json},
-    verdict::Verdict,
+    verdict::{Verdict, Written},
 };
 
 /// A verdict is a word and a number.
@@ -31,6 +34,65 @@ const LARGEST_VERDICT: usize = 4 << 10;
 
 /// Keys on a page where nothing is asked for, and at most.
 pub(crate) const PAGE: (usize, usize) = (100, 500);
+
+/// What pages are asked for by.
+pub(crate) const LIMIT: Parameter =
+    Parameter::new("limit", "How many on a page at most.", endpoint::from_one);
+pub(crate) const ROUTE: Parameter = Parameter::new("route", "Of this route alone.", schema_of::<String>);
+pub(crate) const TENANT: Parameter = Parameter::new("tenant", "Of this tenant alone.", schema_of::<String>);
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let state = Parameter::new("state", "Where they stand.", schema_of::<KeyState>);
+    let prefix = Parameter::new("prefix", "How the key begins.", schema_of::<String>);
+    let after = Parameter::new("after", "The `next` of the page before.", id_schema);
+    endpoint::of(
+        "keys",
+        vec![
+            Endpoint::get("/keys", list)
+                .named("keys", "idempotency keys; ?state, route, tenant, prefix, after, limit")
+                .query(&[state, ROUTE, TENANT, prefix, after, LIMIT])
+                .answers::<KeyPage>()
+                .refuses(503, &["store_unavailable"]),
+            Endpoint::get("/keys/{id}", get)
+                .named("key", "one key")
+                .segment(id_schema)
+                .answers::<KeyRecord>()
+                .refuses(404, &["key_unknown"])
+                .refuses(503, &["store_unavailable"]),
+            Endpoint::post("/keys/{id}/resolve", resolve)
+                .named(
+                    "resolveKey",
+                    "settle a key whose outcome is unknown: {\"applied\": true, \"status\": 201} or {\"applied\": false}",
+                )
+                .segment(id_schema)
+                .takes::<Written>(true)
+                .answers::<Resolved>()
+                .refuses(404, &["key_unknown"])
+                .refuses(409, &["key_running", "key_settled", "key_deferred", "key_changed"])
+                .refuses(503, &["store_unavailable"]),
+        ],
+    )
+}
+
+/// The id of a key.
+fn id_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-fA-F]{64}$" })
+}
+
+/// A key that was settled by hand.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeyResolved")]
+struct Resolved {
+    /// Its id.
+    id: String,
+    /// Whether the write was applied.
+    applied: bool,
+    /// What duplicates get, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// What the key was before.
+    was: KeyRecord,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,7 +129,7 @@ pub(crate) fn page_size(limit: Option<NonZeroUsize>) -> usize {
 
 pub(crate) async fn get(
     State(shared): State<Arc<Shared>>,
-    Path(text): Path<String>,
+    Segment(text): Segment,
 ) -> Result<Response, Problem> {
     let id = id(&text)?;
     match shared.fences.show(id).await {
@@ -79,7 +141,7 @@ pub(crate) async fn get(
 
 pub(crate) async fn resolve(
     State(shared): State<Arc<Shared>>,
-    Path(text): Path<String>,
+    Segment(text): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let id = id(&text)?;
@@ -109,9 +171,12 @@ async fn settle(shared: &Shared, id: KeyId, verdict: Verdict, by: Actor) -> Resu
     };
     shared.audit.record(entry).await;
     match made {
-        Ok(_) => {
-            told["id"] = id.to_string().into();
-            Ok(fresh_json(&told))
+        Ok(was) => {
+            let (applied, status) = match verdict {
+                Verdict::Applied(status) => (true, Some(status.as_u16())),
+                Verdict::NotApplied => (false, None),
+            };
+            Ok(fresh_json(&json!(Resolved { id: id.to_string(), applied, status, was })))
         }
         Err(error @ KeyError::Deferred(_)) => {
             // Its name is what the caller needs next; without it the refusal still stands.

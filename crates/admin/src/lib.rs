@@ -1,42 +1,15 @@
 //! The admin API: how operators, schedulers, scrapers and probes see and steer the gateway.
 //!
-//! | endpoint | what |
-//! |---|---|
-//! | `GET /` | this list |
-//! | `GET /status` | configuration, freezes, readiness, and what each part of the gateway adds |
-//! | `GET /config`, `PUT /config[?persist=true]` | the document that runs; run another |
-//! | `POST /reload` | read the configuration's source again |
-//! | `GET /freeze[?wait=30s&since=N]` | what is frozen; at the next change; as server-sent events |
-//! | `GET /freeze/{id}[?wait=30s]` | one freeze; when it is drained |
-//! | `PUT /freeze/{id}[?wait=30s]`, `DELETE /freeze/{id}` | switch a freeze on; lift it |
-//! | `GET /keys[?state=&route=&tenant=&prefix=&after=&limit=]` | idempotency keys, page by page |
-//! | `GET /keys/{id}`, `POST /keys/{id}/resolve` | one key; settle one whose outcome is unknown |
-//! | `GET /intents[?state=&route=&tenant=&after=&limit=]` | writes kept for later, page by page |
-//! | `GET /intents/status` | how the backfill is doing |
-//! | `GET /intents/{id}` | one intent |
-//! | `POST /intents/{id}/retry`, `/drop`, `/settle` | decide about one |
-//! | `POST /intents/pause`, `/intents/resume` | pause the backfill; let it go on |
-//! | `GET /rollouts[?wait=30s&since=N]` | where each rollout stands; at the next change |
-//! | `GET /rollouts/{name}`, `/rollouts/{name}/history` | one rollout; what was decided, and from which numbers |
-//! | `POST /rollouts/{name}/start`, `/advance`, `/hold`, `/resume` | a run, and its steps |
-//! | `PUT /rollouts/{name}/weight` | put this percentage of keys on the candidate |
-//! | `POST /rollouts/{name}/promote`, `/switch`, `/rollback` | exchange the arms; exchange them back |
-//! | `POST /rollouts/{name}/abort` | everything on the active arm, at once |
-//! | `GET /shadows` | how the copies of each shadow fare, and its verdict |
-//! | `GET /shadows/{route}[?to=NAME]` | what the comparisons of a route's shadows found |
-//! | `GET /shadows/{route}/pairs[?to=NAME&limit=N]` | the last pairs of answers that differ, the newest first |
-//! | `POST /shadows/{route}/reset[?to=NAME]` | forget what was found, and begin anew |
-//! | `GET /audit[?limit=N]` | the last changes, who asked, how they ended |
-//! | `GET /metrics` | Prometheus, classic or `OpenMetrics` |
-//! | `GET /livez`, `GET /readyz` | for probes; never ask for a token |
+//! `GET /` lists the endpoints, `GET /openapi.json` describes them; both are made from the same
+//! values as the router (see the module `endpoint`), and so is `docs/admin-api.md` checked.
 //!
 //! It runs on the side runtime, away from the workers that carry traffic. Errors are
 //! `application/problem+json` with a stable `code`. A change runs to its end and is recorded
 //! in the audit log before it is answered, whether or not the client stays.
 //!
-//! Who may ask is told in the guard's own terms: with a token configured everything but the
-//! probes needs `Authorization: Bearer TOKEN`; without one, changes are taken from loopback
-//! names only and from no foreign page.
+//! With tokens configured everything but the probes needs `Authorization: Bearer TOKEN`, and what
+//! changes something one with the role `operate`. Without any, only what comes over loopback and under
+//! its names is answered, and nothing is changed for a page of another origin (the module `guard`).
 //!
 //! Metrics: `sluicegate_admin_requests_total{endpoint,status}`,
 //! `sluicegate_admin_audit_failures_total`.
@@ -48,14 +21,14 @@ use axum::{
     extract::{Query, Request, State},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sluicegate_core::Clock;
 use sluicegate_freeze::{Freezes, Scope};
 use sluicegate_idempotency::Fences;
@@ -68,29 +41,35 @@ mod actor;
 pub mod audit;
 mod body;
 mod config;
+mod endpoint;
+mod extract;
 mod freeze;
 mod guard;
 mod index;
 mod intents;
 mod keys;
 mod metrics;
+mod openapi;
 mod problem;
 mod readiness;
 mod rollouts;
 mod server;
 mod shadows;
 mod status;
-mod token;
+mod tokens;
 mod verdict;
 
 pub use actor::{ACTOR_HEADER, Actor, Peer};
 pub use audit::{Audit, Entry};
-pub use config::{Applied, ConfigControl, ConfigProblem, ConfigView, LastError, Rejection, ScopeNames};
+pub use config::{
+    Applied, ConfigControl, ConfigProblem, ConfigSummary, ConfigView, LastError, Rejection, ScopeNames,
+};
 pub use readiness::{Phase, Readiness};
 pub use server::serve;
 pub use status::StatusSection;
-pub use token::Token;
+pub use tokens::{NamedToken, Role, Tokens};
 
+use endpoint::{Endpoint, Parameter, schema_of, text};
 use problem::{Problem, fresh_json};
 
 /// What the API shows and steers.
@@ -115,8 +94,8 @@ pub struct AdminParts {
     pub sections: Vec<Arc<dyn StatusSection>>,
     /// Where changes are written down.
     pub audit: Audit,
-    /// The token that requests must carry.
-    pub token: Arc<Token>,
+    /// The tokens that requests may carry.
+    pub tokens: Arc<Tokens>,
     /// The present time.
     pub clock: Clock,
     /// The gateway's version, as `/status` shows it.
@@ -138,12 +117,13 @@ pub(crate) struct Shared {
     readiness: Arc<Readiness>,
     sections: Vec<Arc<dyn StatusSection>>,
     audit: Audit,
-    token: Arc<Token>,
+    tokens: Arc<Tokens>,
     clock: Clock,
     version: &'static str,
     started_at: Timestamp,
     requests: metrics::Requests,
     followers: Arc<Semaphore>,
+    drains: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -163,12 +143,13 @@ impl Admin {
             readiness: parts.readiness,
             sections: parts.sections,
             audit: parts.audit,
-            token: parts.token,
+            tokens: parts.tokens,
             clock: parts.clock,
             version: parts.version,
             started_at,
             requests,
             followers: Arc::new(Semaphore::new(freeze::follow::FOLLOWERS)),
+            drains: Arc::new(Semaphore::new(freeze::follow::DRAINS)),
         }))
     }
 
@@ -176,35 +157,61 @@ impl Admin {
     /// the audit log where requests came from.
     pub fn router(self) -> Router {
         let shared = self.0;
-        Router::new()
-            .route("/", get(index::get))
-            .route("/status", get(status::get))
-            .route("/config", get(config::get).put(config::put))
-            .route("/reload", post(config::reload))
-            .route("/freeze", get(freeze::follow::get))
-            .route("/freeze/{id}", get(freeze::get).put(freeze::put).delete(freeze::delete))
-            .route("/keys", get(keys::list))
-            .route("/keys/{id}", get(keys::get))
-            .route("/keys/{id}/resolve", post(keys::resolve))
-            .route("/intents", get(intents::list))
-            .route("/intents/status", get(intents::status))
-            .route("/intents/pause", post(intents::pause))
-            .route("/intents/resume", post(intents::resume))
-            .route("/intents/{id}", get(intents::get))
-            .route("/intents/{id}/retry", post(intents::retry))
-            .route("/intents/{id}/drop", post(intents::drop_intent))
-            .route("/intents/{id}/settle", post(intents::settle))
-            .merge(rollouts::routes())
-            .merge(shadows::routes())
-            .route("/audit", get(audit_log))
-            .route("/metrics", get(show_metrics))
-            .route("/livez", get(livez))
-            .route("/readyz", get(readyz))
+        endpoint::router(endpoints())
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(middleware::from_fn_with_state(shared.clone(), guard::judge))
             .with_state(shared)
     }
+}
+
+/// Everything that can be asked for.
+fn endpoints() -> Vec<Endpoint> {
+    [
+        status::endpoints(),
+        config::endpoints(),
+        freeze::endpoints(),
+        keys::endpoints(),
+        intents::endpoints(),
+        rollouts::endpoints(),
+        shadows::endpoints(),
+        own_endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn own_endpoints() -> Vec<Endpoint> {
+    let limit = Parameter::new("limit", "How many lines at most, the newest.", endpoint::whole);
+    endpoint::of(
+        "gateway",
+        vec![
+            Endpoint::get("/", index::get).named("index", "this list").answers::<index::Index>(),
+            Endpoint::get("/audit", audit_log)
+                .named("auditLog", "the last changes and who asked for them; ?limit=N")
+                .query(&[limit])
+                .answers::<AuditLog>(),
+            Endpoint::get("/metrics", show_metrics)
+                .named("metrics", "Prometheus metrics")
+                .also(200, metrics::OPEN_METRICS_KIND, text)
+                .also(200, metrics::CLASSIC_KIND, text),
+            Endpoint::get("/openapi.json", openapi::get)
+                .named("describeApi", "this API, as OpenAPI 3.1")
+                .answers::<serde_json::Map<String, Value>>(),
+            Endpoint::get("/livez", livez)
+                .named("livez", "200 while the process runs")
+                .also(200, "text/plain", text)
+                .open(),
+            Endpoint::get("/readyz", readyz)
+                .named("readyz", "200 while it serves; names what is degraded")
+                .answers::<readiness::View>()
+                .also(200, "text/plain", text)
+                .also(503, "application/json", schema_of::<readiness::View>)
+                .also(503, "text/plain", text)
+                .open(),
+        ],
+    )
 }
 
 impl Shared {
@@ -260,13 +267,20 @@ struct AuditQuery {
     limit: Option<usize>,
 }
 
+/// The last changes.
+#[derive(Serialize, JsonSchema)]
+struct AuditLog {
+    /// The newest first.
+    entries: Vec<audit::Line>,
+}
+
 async fn audit_log(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<AuditQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(AuditQuery { limit }) =
         query.map_err(|_| Problem::bad_request("the only parameter here is `limit`, a number"))?;
-    Ok(fresh_json(&json!({ "entries": shared.audit.recent(limit.unwrap_or(usize::MAX)) })))
+    Ok(fresh_json(&json!(AuditLog { entries: shared.audit.recent(limit.unwrap_or(usize::MAX)) })))
 }
 
 async fn not_found(request: Request) -> Response {

@@ -17,12 +17,17 @@ use prometheus_client::{
 
 use crate::problem::Problem;
 
+/// What Prometheus asks for.
+pub(crate) const OPEN_METRICS_KIND: &str = "application/openmetrics-text";
+/// What older scrapers ask for.
+pub(crate) const CLASSIC_KIND: &str = "text/plain";
+
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
-    endpoint: &'static str,
+    endpoint: String,
     status: u16,
 }
 
@@ -37,9 +42,9 @@ impl Requests {
         requests
     }
 
-    /// Counts one answer. `endpoint` is a name out of a fixed set, never a path as it came.
-    pub(crate) fn count(&self, endpoint: &'static str, status: u16) {
-        self.0.get_or_create(&RequestLabels { endpoint, status }).inc();
+    /// Counts one answer. `endpoint` is a path as the router has it, never one as it came.
+    pub(crate) fn count(&self, endpoint: &str, status: u16) {
+        self.0.get_or_create(&RequestLabels { endpoint: endpoint.to_owned(), status }).inc();
     }
 }
 

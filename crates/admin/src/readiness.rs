@@ -10,7 +10,9 @@ use std::{collections::BTreeMap, fmt::Write};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use parking_lot::RwLock;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 
 /// Shared by all who know something about it; starts as not yet serving.
 #[derive(Debug, Default)]
@@ -20,6 +22,18 @@ pub struct Readiness(RwLock<Inner>);
 struct Inner {
     phase: Phase,
     degraded: BTreeMap<String, String>,
+}
+
+/// Whether this gateway should get traffic.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Readiness")]
+pub(crate) struct View {
+    /// Whether it should.
+    pub(crate) ready: bool,
+    /// `starting`, `serving` or `draining`.
+    pub(crate) phase: &'static str,
+    /// What works less than it should, and why.
+    pub(crate) degraded: BTreeMap<String, String>,
 }
 
 /// Where the process is in its life. It moves forward only.
@@ -76,13 +90,13 @@ impl Readiness {
     }
 
     /// As it stands in `/readyz` and `/status`.
-    pub(crate) fn view(&self) -> Value {
+    pub(crate) fn view(&self) -> View {
         let inner = self.0.read();
-        json!({
-            "ready": inner.phase == Phase::Serving,
-            "phase": inner.phase.as_str(),
-            "degraded": inner.degraded,
-        })
+        View {
+            ready: inner.phase == Phase::Serving,
+            phase: inner.phase.as_str(),
+            degraded: inner.degraded.clone(),
+        }
     }
 
     /// The answer to `GET /readyz`: JSON when asked for, else lines of text.
@@ -92,7 +106,7 @@ impl Readiness {
             Phase::Starting | Phase::Draining => StatusCode::SERVICE_UNAVAILABLE,
         };
         let (kind, body) = if as_json {
-            ("application/json", self.view().to_string())
+            ("application/json", json!(self.view()).to_string())
         } else {
             ("text/plain; charset=utf-8", self.text())
         };

@@ -16,19 +16,20 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     response::Response,
-    routing::{get, post, put},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sluicegate_core::units::Span;
-use sluicegate_rollout::{RolloutError, RolloutStatus};
+use sluicegate_rollout::{History, RolloutError, RolloutStatus};
 
 use crate::{
     Shared,
+    endpoint::{self, Endpoint, Parameter, schema_of},
+    extract::Segment,
     freeze::follow::place,
     problem::{Problem, fresh_json},
 };
@@ -38,16 +39,37 @@ mod orders;
 /// A long poll is answered by then, change or not.
 const LONGEST_POLL: Duration = Duration::from_secs(5 * 60);
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    let router = Router::new()
-        .route("/rollouts", get(list))
-        .route("/rollouts/{name}", get(show))
-        .route("/rollouts/{name}/history", get(history))
-        .route("/rollouts/{name}/weight", put(orders::weight));
-    orders::ORDERS.iter().fold(router, |router, order| {
-        let path = format!("/rollouts/{{name}}/{}", order.name);
-        router.route(&path, post(|shared, name, request| orders::order(order, shared, name, request)))
-    })
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let wait = Parameter::new("wait", "How long to wait for a change, such as 30s.", schema_of::<Span>);
+    let since = Parameter::new("since", "The version that is known already.", endpoint::whole);
+    let mut endpoints = vec![
+        Endpoint::get("/rollouts", list)
+            .named("rollouts", "where each rollout stands; ?wait=30s&since=N waits for a change")
+            .query(&[wait, since])
+            .answers::<Listed>()
+            .refuses(503, &["too_many_followers"]),
+        Endpoint::get("/rollouts/{name}", show)
+            .named("rollout", "one rollout")
+            .answers::<RolloutStatus>()
+            .refuses(404, &["unknown_rollout"]),
+        Endpoint::get("/rollouts/{name}/history", history)
+            .named("rolloutHistory", "what was decided, by whom and from which numbers")
+            .answers::<History>()
+            .refuses(404, &["unknown_rollout"])
+            .refuses(503, &["store_unavailable"]),
+    ];
+    endpoints.extend(orders::endpoints());
+    endpoint::of("rollouts", endpoints)
+}
+
+/// All rollouts.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RolloutList")]
+struct Listed {
+    /// Rises with each change.
+    version: u64,
+    /// Where each stands.
+    rollouts: Vec<RolloutStatus>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,15 +97,15 @@ async fn list(
         // The version first: what changes in between is then told again, and never missed.
         (shared.rollouts.version(), shared.rollouts.status())
     };
-    Ok(fresh_json(&json!({ "version": version, "rollouts": rollouts })))
+    Ok(fresh_json(&json!(Listed { version, rollouts })))
 }
 
-async fn show(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn show(State(shared): State<Arc<Shared>>, Segment(name): Segment) -> Result<Response, Problem> {
     let status = shared.rollouts.status_of(&name).map_err(|error| problem(&error, None))?;
     Ok(fresh_json(&json!(status)))
 }
 
-async fn history(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn history(State(shared): State<Arc<Shared>>, Segment(name): Segment) -> Result<Response, Problem> {
     let history = shared.rollouts.history(&name).await.map_err(|error| problem(&error, None))?;
     Ok(fresh_json(&json!(history)))
 }

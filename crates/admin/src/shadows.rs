@@ -11,33 +11,95 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
 use axum::{
-    Router,
-    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    extract::{Query, Request, State, rejection::QueryRejection},
     response::Response,
-    routing::{get, post},
 };
 use http::StatusCode;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sluicegate_shadow::{ShadowReport, ShadowStatus};
+use sluicegate_shadow::{KeptPair, ShadowReport, ShadowStatus};
 
 use crate::{
     Shared,
     actor::Actor,
     audit::Entry,
-    body, nearest,
+    body,
+    endpoint::{self, Endpoint, Parameter, schema_of},
+    extract::Segment,
+    nearest,
     problem::{Problem, fresh_json},
 };
 
 /// A reset has no words of its own.
 const LARGEST_ORDER: usize = 4 << 10;
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/shadows", get(list))
-        .route("/shadows/{route}", get(show))
-        .route("/shadows/{route}/pairs", get(pairs))
-        .route("/shadows/{route}/reset", post(reset))
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let to = Parameter::new("to", "The upstream that gets the copies.", schema_of::<String>);
+    let limit = Parameter::new("limit", "How many at most, the newest.", endpoint::from_one);
+    let shown =
+        |path| Endpoint::get(path, show).query(&[to]).answers::<OfRoute>().refuses(404, &["shadow_unknown"]);
+    endpoint::of(
+        "shadows",
+        vec![
+            Endpoint::get("/shadows", list)
+                .named("shadows", "how the copies of each shadow fare, and its verdict")
+                .answers::<All>(),
+            shown("/shadows/{route}")
+                .named("shadow", "what the comparisons of a route's shadows found; ?to=NAME for one of them"),
+            shown("/shadow/{route}").named("shadowOfRoute", "the same as `GET /shadows/{route}`"),
+            Endpoint::get("/shadows/{route}/pairs", pairs)
+                .named("shadowPairs", "the last pairs of answers that differ; ?to, limit")
+                .query(&[to, limit])
+                .answers::<Differing<'_>>()
+                .refuses(400, &["shadow_ambiguous"])
+                .refuses(404, &["shadow_unknown"])
+                .refuses(409, &["shadow_not_compared"]),
+            Endpoint::post("/shadows/{route}/reset", reset)
+                .named(
+                    "resetShadow",
+                    "forget what was found, for a version that has just been put there; ?to",
+                )
+                .query(&[to])
+                .takes::<body::Nothing>(false)
+                .answers::<ShadowReport>()
+                .refuses(400, &["shadow_ambiguous"])
+                .refuses(404, &["shadow_unknown"])
+                .refuses(409, &["shadow_not_compared"]),
+        ],
+    )
+}
+
+/// All shadows.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShadowList")]
+struct All {
+    /// How each is doing.
+    shadows: Vec<ShadowStatus>,
+}
+
+/// The shadows of a route.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShadowsOfRoute")]
+struct OfRoute {
+    /// The route.
+    route: String,
+    /// What is known of each.
+    shadows: Vec<ShadowReport>,
+}
+
+/// The last pairs that differ.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShadowPairs")]
+struct Differing<'a> {
+    /// The route.
+    route: String,
+    /// The upstream that gets the copies.
+    to: String,
+    /// How many are kept.
+    kept: usize,
+    /// The newest first.
+    pairs: Vec<&'a KeptPair>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,12 +116,12 @@ struct PairsQuery {
 }
 
 async fn list(State(shared): State<Arc<Shared>>) -> Response {
-    fresh_json(&json!({ "shadows": shared.shadows.status() }))
+    fresh_json(&json!(All { shadows: shared.shadows.status() }))
 }
 
 async fn show(
     State(shared): State<Arc<Shared>>,
-    Path(route): Path<String>,
+    Segment(route): Segment,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(Which { to }) = query.map_err(|error| only_to(&error))?;
@@ -68,12 +130,12 @@ async fn show(
         let at = place(&reports, &route, Some(&to))?;
         reports = vec![reports.swap_remove(at)];
     }
-    Ok(fresh_json(&json!({ "route": route, "shadows": reports })))
+    Ok(fresh_json(&json!(OfRoute { route, shadows: reports })))
 }
 
 async fn pairs(
     State(shared): State<Arc<Shared>>,
-    Path(route): Path<String>,
+    Segment(route): Segment,
     query: Result<Query<PairsQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(PairsQuery { to, limit }) = query.map_err(|error| {
@@ -86,13 +148,13 @@ async fn pairs(
     let mut pairs = shared.shadows.pairs(&route, &status.to).unwrap_or_default();
     let kept = pairs.len();
     pairs.truncate(limit.map_or(usize::MAX, NonZeroUsize::get));
-    let pairs: Vec<_> = pairs.iter().map(|pair| json!(**pair)).collect();
-    Ok(fresh_json(&json!({ "route": route, "to": status.to, "kept": kept, "pairs": pairs })))
+    let pairs = pairs.iter().map(|pair| &**pair).collect();
+    Ok(fresh_json(&json!(Differing { route, to: status.to, kept, pairs })))
 }
 
 async fn reset(
     State(shared): State<Arc<Shared>>,
-    Path(route): Path<String>,
+    Segment(route): Segment,
     query: Result<Query<Which>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {

@@ -8,9 +8,41 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use futures_util::future::{BoxFuture, join_all};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sluicegate_freeze::FreezeStatus;
 
-use crate::{Shared, problem::fresh_json};
+use crate::{
+    Shared,
+    config::ConfigSummary,
+    endpoint::{self, Endpoint},
+    problem::fresh_json,
+    readiness::View,
+};
+
+pub(crate) fn endpoints() -> Vec<Endpoint> {
+    let status = Endpoint::get("/status", get)
+        .named("status", "configuration, freezes, readiness, upstreams")
+        .answers::<Status>();
+    endpoint::of("gateway", vec![status])
+}
+
+/// What the gateway is doing; besides what is named here each of its parts has a member of its own.
+#[derive(Serialize, JsonSchema)]
+struct Status {
+    /// Of the gateway.
+    version: &'static str,
+    /// When it began.
+    started_at: Timestamp,
+    /// Whether it should get traffic.
+    readiness: View,
+    /// Its configuration, without the document.
+    config: ConfigSummary,
+    /// The freezes.
+    freeze: FreezeStatus,
+}
 
 /// A part of the gateway with something to show in `GET /status`.
 pub trait StatusSection: Send + Sync {
@@ -33,16 +65,17 @@ async fn in_time(section: &dyn StatusSection) -> (String, Value) {
 }
 
 pub(crate) async fn get(State(shared): State<Arc<Shared>>) -> Response {
-    let mut config = json!(shared.config.view());
-    if let Value::Object(config) = &mut config {
-        config.remove("document");
-    }
     let sections = join_all(shared.sections.iter().map(|section| in_time(&**section))).await;
     let mut status: Map<_, _> = sections.into_iter().collect();
-    status.insert("version".into(), shared.version.into());
-    status.insert("started_at".into(), shared.started_at.to_string().into());
-    status.insert("readiness".into(), shared.readiness.view());
-    status.insert("config".into(), config);
-    status.insert("freeze".into(), json!(shared.freezes.status()));
+    let own = Status {
+        version: shared.version,
+        started_at: shared.started_at,
+        readiness: shared.readiness.view(),
+        config: shared.config.view().summary,
+        freeze: shared.freezes.status(),
+    };
+    if let Value::Object(own) = json!(own) {
+        status.extend(own);
+    }
     fresh_json(&Value::Object(status))
 }

@@ -29,13 +29,14 @@ use sluicegate_store::{
 use tokio::sync::Notify;
 
 use crate::{
-    Actor, Admin, AdminParts, Applied, Audit, ConfigControl, ConfigProblem, ConfigView, Readiness, Rejection,
-    ScopeNames, StatusSection, Token, serve,
+    Actor, Admin, AdminParts, Applied, Audit, ConfigControl, ConfigProblem, ConfigSummary, ConfigView,
+    Readiness, Rejection, ScopeNames, StatusSection, Tokens, serve,
 };
 
 mod access;
 mod asking;
 mod configuration;
+mod described;
 mod failing;
 mod freezes;
 mod intents;
@@ -57,7 +58,7 @@ struct MadeUp {
 
 impl ConfigControl for MadeUp {
     fn view(&self) -> ConfigView {
-        ConfigView {
+        let summary = ConfigSummary {
             generation: 1 + self.taken.lock().len() as u64,
             hash: "abc".into(),
             source: "gateway.yaml".into(),
@@ -65,8 +66,8 @@ impl ConfigControl for MadeUp {
             last_error: None,
             problems: Vec::new(),
             needs_restart: Vec::new(),
-            document: json!({ "listen": [] }),
-        }
+        };
+        ConfigView { summary, document: json!({ "listen": [] }) }
     }
 
     fn names(&self) -> ScopeNames {
@@ -90,7 +91,11 @@ impl ConfigControl for MadeUp {
                 self.go_on.notified().await;
             }
             self.taken.lock().push((text, persist, by));
-            Ok(Applied { generation: self.view().generation, hash: "abc".into(), needs_restart: Vec::new() })
+            Ok(Applied {
+                generation: self.view().summary.generation,
+                hash: "abc".into(),
+                needs_restart: Vec::new(),
+            })
         }
         .boxed()
     }
@@ -136,7 +141,7 @@ struct Port {
     shadows: Shadows,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
-    token: Arc<Token>,
+    tokens: Arc<Tokens>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -177,8 +182,8 @@ fn port_of(made: Made) -> Port {
         tokio::spawn(async move { match keeper.await {} }),
         tokio::spawn(async move { match judging.await {} }),
     ];
-    let Made { freezes, store, intents, rollouts, arms, shadows, config, readiness, token, .. } = made;
-    Port { address, freezes, store, intents, rollouts, arms, shadows, config, readiness, token, tasks }
+    let Made { freezes, store, intents, rollouts, arms, shadows, config, readiness, tokens, .. } = made;
+    Port { address, freezes, store, intents, rollouts, arms, shadows, config, readiness, tokens, tasks }
 }
 
 struct Made {
@@ -191,7 +196,7 @@ struct Made {
     shadows: Shadows,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
-    token: Arc<Token>,
+    tokens: Arc<Tokens>,
 }
 
 /// Without a port.
@@ -223,7 +228,7 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
     let (rollouts, arms) = rollouts::open(store.clone(), &mut registry);
     let shadows = shadows::open(&mut registry);
     let config = Arc::new(MadeUp::default());
-    let token = Arc::new(Token::new(None));
+    let tokens = Arc::new(Tokens::new(&[]));
     let audit = Audit::new(Clock::system(), None, readiness.clone(), &mut registry);
     let admin = Admin::new(AdminParts {
         freezes: freezes.clone(),
@@ -236,9 +241,9 @@ fn make_over(state: Option<PathBuf>, store: Store, sections: Vec<Arc<dyn StatusS
         readiness: readiness.clone(),
         sections,
         audit,
-        token: token.clone(),
+        tokens: tokens.clone(),
         clock: Clock::system(),
         version: "0.0.0-test",
     });
-    Made { admin, freezes, store, intents, rollouts, arms, shadows, config, readiness, token }
+    Made { admin, freezes, store, intents, rollouts, arms, shadows, config, readiness, tokens }
 }

@@ -5,6 +5,7 @@
 //! write was applied; without one, duplicates get 200.
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,11 +20,36 @@ pub(crate) enum Verdict {
     NotApplied,
 }
 
-#[derive(Debug, Deserialize)]
+/// What was found out, as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Written {
+#[schemars(rename = "Verdict", transform = one_of_three)]
+pub(crate) struct Written {
+    /// Whether the write was applied.
     applied: Option<bool>,
-    status: Option<u16>,
+    /// What duplicates get from now on; it goes with a write that was applied.
+    #[schemars(with = "Option<u16>", range(min = 200, max = 499))]
+    status: Option<Value>,
+}
+
+/// The status that was written; 200 where none was.
+fn code(written: Option<&Value>) -> Option<StatusCode> {
+    let code = written.map_or(Some(200), |written| u16::try_from(body::whole(written)?).ok());
+    StatusCode::from_u16(code?).ok()
+}
+
+/// It says something, and no status for what was not applied.
+fn one_of_three(schema: &mut schemars::Schema) {
+    schema.insert(
+        "anyOf".to_owned(),
+        json!([
+            { "required": ["applied"], "properties": { "applied": { "const": true } } },
+            { "required": ["applied"], "properties": { "applied": { "const": false }, "status": { "type": "null" } } },
+            { "required": ["status"], "properties": {
+                "applied": { "enum": [true, null] }, "status": { "type": "integer" },
+            } },
+        ]),
+    );
 }
 
 impl Verdict {
@@ -42,8 +68,8 @@ impl Verdict {
             (Some(false), Some(_)) => Err(Problem::bad_request(
                 "`status` goes with a write that was applied; leave it out, or say \"applied\": true",
             )),
-            (None | Some(true), status) => match StatusCode::from_u16(status.unwrap_or(200)) {
-                Ok(status) if (200..500).contains(&status.as_u16()) => Ok(Self::Applied(status)),
+            (None | Some(true), status) => match code(status.as_ref()) {
+                Some(status) if (200..500).contains(&status.as_u16()) => Ok(Self::Applied(status)),
                 _ => Err(Problem::bad_request(
                     "`status` is not that of a write that was applied; name one from 200 to 499",
                 )),
@@ -73,6 +99,9 @@ mod tests {
             (r#"{"applied": true, "status": 201}"#, applied(201)),
             (r#"{"applied": true}"#, applied(200)),
             (r#"{"status": 409}"#, applied(409)),
+            (r#"{"status": 409.0}"#, applied(409)),
+            (r#"{"status": "409"}"#, Err("`status` is not that of a write that was applied")),
+            (r#"{"status": 200.5}"#, Err("`status` is not that of a write that was applied")),
             (r#"{"applied": false}"#, Ok(Verdict::NotApplied)),
             (" ", Err("the body is empty; send {\"applied\": true")),
             ("{}", Err("the body does not say what was found; send {\"applied\": true")),

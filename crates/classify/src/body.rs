@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use sluicegate_body::Held;
 
 pin_project! {
     /// The body that [`Classify`](crate::Classify) hands on: as it came, or replayed.
@@ -40,6 +41,8 @@ pin_project! {
 pub(crate) struct Replay<B: Body> {
     /// The data read.
     pub(crate) data: Bytes,
+    /// The room it takes, until it is given back.
+    pub(crate) held: Option<Held>,
     /// How reading it ended, where it did.
     pub(crate) error: Option<B::Error>,
     /// The trailers, where they have been read.
@@ -92,6 +95,7 @@ impl<B: Body<Data = Bytes>> Body for PeekedBody<B> {
 impl<B: Body<Data = Bytes>> Replay<B> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if !self.data.is_empty() {
+            self.held = None;
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.data)))));
         }
         if let Some(error) = self.error.take() {

@@ -6,12 +6,17 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicegate_core::text_form;
+use sluicegate_core::{ClaimName, text_form};
 
-pub use crate::cost::{CostInput, CostRule};
-use crate::path::normalise;
+pub use crate::{
+    cost::{CostInput, CostRule},
+    field::FieldInput,
+    host::{HostError, HostPattern},
+};
+use crate::{field::FieldMatch, path::normalise, pattern::Pattern, router::RouteMatch, tenant::TenantFrom};
 
 /// Which requests a route takes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -23,6 +28,58 @@ pub struct MatchInput {
     /// The methods it takes; without it, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<MethodInput>>,
+    /// The hosts it answers for: `api.example.org`, or `*.example.org` for all below; without it, all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostPattern>,
+    /// What header fields must say, by their names: a value, `{ prefix: VALUE }` or `{ present: true }`; all of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, FieldInput>,
+}
+
+impl MatchInput {
+    /// What the router asks; or everything that is wrong: pairs of a path below this one and a
+    /// message.
+    pub fn check(&self) -> Result<RouteMatch, Vec<(String, String)>> {
+        let (mut fields, mut faults) = (Vec::new(), Vec::new());
+        for (name, asked) in &self.headers {
+            match HeaderName::try_from(name) {
+                Ok(name) if name == http::header::HOST => {
+                    let message = "hosts are matched by `hosts`; move it there".to_owned();
+                    faults.push((format!("headers.{name}"), message));
+                }
+                Ok(parsed) => fields.push(FieldMatch::new(parsed, asked.clone())),
+                Err(_) => {
+                    let message = format!("`{name}` is not the name of a header; write one such as x-env");
+                    faults.push((format!("headers.{name}"), message));
+                }
+            }
+        }
+        let matching = RouteMatch::path(Pattern::new(&self.path)).hosts(self.hosts.iter().cloned());
+        let matching = match &self.methods {
+            Some(methods) => matching.methods(methods.iter().map(|method| method.0.clone())),
+            None => matching,
+        };
+        if faults.is_empty() { Ok(matching.fields(fields)) } else { Err(faults) }
+    }
+
+    /// Whether every request that `other` takes is taken by this one too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let methods = match (&self.methods, &other.methods) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(mine), Some(theirs)) => !theirs.is_empty() && theirs.iter().all(|it| mine.contains(it)),
+        };
+        let host = |theirs: &HostPattern| self.hosts.iter().any(|mine| mine.covers(theirs));
+        let hosts = self.hosts.is_empty() || (!other.hosts.is_empty() && other.hosts.iter().all(host));
+        let field = |(name, mine): (&String, &FieldInput)| {
+            other
+                .headers
+                .iter()
+                .any(|(named, theirs)| named.eq_ignore_ascii_case(name) && mine.covers(theirs))
+        };
+        methods && hosts && self.headers.iter().all(field) && self.path.covers(&other.path)
+    }
 }
 
 /// The pattern of a path.
@@ -112,6 +169,29 @@ impl PathPattern {
             (false, false) => theirs == mine,
         };
         long_enough && self.segments.iter().zip(&other.segments).all(|(mine, theirs)| mine.covers(theirs))
+    }
+}
+
+impl PathPattern {
+    /// The path that it matches, where it is one of plain segments: in the canonical form.
+    #[must_use]
+    pub fn canonical_literal(&self) -> String {
+        let mut path = String::new();
+        for segment in &self.segments {
+            path.push('/');
+            if let Segment::Literal(text) = segment {
+                path.push_str(text);
+            }
+        }
+        path
+    }
+
+    /// Whether `prefix`, a path of plain segments without a slash at the end, is what every path
+    /// that matches begins with, in whole segments.
+    #[must_use]
+    pub fn begins_with(&self, prefix: &Self) -> bool {
+        let plain = |segment: &Segment| matches!(segment, Segment::Literal(text) if !text.is_empty());
+        !prefix.rest && prefix.segments.iter().all(plain) && self.segments.starts_with(&prefix.segments)
     }
 }
 
@@ -232,12 +312,32 @@ pub struct TenantsInput {
 pub enum TenantSource {
     /// In this request header.
     Header(String),
-    /// Not available yet. In this query parameter.
+    /// In this query parameter.
     Query(String),
-    /// Not available yet. By the hash of the API key in this header.
+    /// By the hash of the API key in this header: `key-` and the first 32 digits of its SHA-256.
     ApiKey(String),
-    /// Not available yet. In this claim of a verified JWT.
+    /// In this claim of a JWT that was verified by `jwt`: its name, or a JSON pointer.
     Claim(String),
+}
+
+impl TenantSource {
+    /// The same, checked; or the key that is wrong, and why.
+    pub fn check(&self) -> Result<TenantFrom, (&'static str, String)> {
+        let header = |key, name: &str| {
+            HeaderName::try_from(name).map_err(|_| {
+                (key, format!("`{name}` is not the name of a header; write one such as x-tenant-id"))
+            })
+        };
+        match self {
+            Self::Header(name) => header("header", name).map(TenantFrom::Header),
+            Self::ApiKey(name) => header("api_key", name).map(TenantFrom::ApiKey),
+            Self::Query(name) if name.is_empty() => {
+                Err(("query", "names no query parameter; write one such as tenant".to_owned()))
+            }
+            Self::Query(name) => Ok(TenantFrom::Query(name.as_str().into())),
+            Self::Claim(name) => ClaimName::new(name).map(TenantFrom::Claim).map_err(|why| ("claim", why)),
+        }
+    }
 }
 
 /// Where a request names its lane.

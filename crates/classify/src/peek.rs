@@ -1,8 +1,9 @@
-//! Reading the beginning of a body to learn its JSON-RPC id.
+//! Reading the beginning of a body that tells something of its request.
 //!
-//! Up to [`CAP`] bytes are read and then given back. Past the cap, at the request's deadline
-//! or on an error the id is given up, and the request streams on: refusals are then worded
-//! as for any other request, and nothing else changes.
+//! Up to a cap of bytes are read and then given back. Past the cap, at the request's deadline,
+//! on an error or where there is no room, reading is given up and the request streams on. An id
+//! that was wanted is then not known, and refusals are worded as for any other request. Whether
+//! the request writes is then in doubt, and it is settled as a write.
 
 use std::{
     future::Future,
@@ -13,17 +14,18 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, request::Parts};
 use http_body::Body;
-use sluicegate_core::{Classified, Facts, facts::Rpc};
+use sluicegate_body::Held;
+use sluicegate_core::{Access, Classified, Doubt, Facts, facts::Rpc};
 use tokio::time::Sleep;
 
 use crate::{
     body::{PeekedBody, Replay},
-    rpc,
-    rules::RpcForm,
+    content, rpc,
+    settle::{Telling, Wanted},
 };
 
-/// How much of a body is read to learn its id, in bytes: ids stand beside the parameters, in
-/// any order, so the whole object is needed; requests of tools are seldom longer.
+/// How much of a body is read, in bytes, where nothing else is said: what tells stands beside
+/// the parameters, in any order, so the whole is needed; requests of tools are seldom longer.
 pub(crate) const CAP: usize = 64 * 1024;
 
 /// A request whose body is being read.
@@ -32,8 +34,11 @@ pub(crate) struct Peek<S, B: Body> {
     parts: Parts,
     facts: Facts,
     classified: Classified,
-    form: RpcForm,
+    wanted: Wanted,
     read: BytesMut,
+    held: Option<Held>,
+    /// Set where no more is read though more may come.
+    gave_up: Option<Doubt>,
     error: Option<B::Error>,
     trailers: Option<HeaderMap>,
     rest: Option<Pin<Box<B>>>,
@@ -44,9 +49,9 @@ impl<S, B: Body<Data = Bytes>> Peek<S, B> {
     pub(crate) fn new(
         inner: S,
         (parts, body): (Parts, B),
-        facts: Facts,
-        classified: Classified,
-        form: RpcForm,
+        (facts, classified): (Facts, Classified),
+        wanted: Wanted,
+        held: Option<Held>,
     ) -> Self {
         let until = classified.deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
         Self {
@@ -54,8 +59,10 @@ impl<S, B: Body<Data = Bytes>> Peek<S, B> {
             parts,
             facts,
             classified,
-            form,
+            wanted,
             read: BytesMut::new(),
+            held,
+            gave_up: None,
             error: None,
             trailers: None,
             rest: Some(Box::pin(body)),
@@ -66,21 +73,23 @@ impl<S, B: Body<Data = Bytes>> Peek<S, B> {
     /// Reads on. Ready when the body has ended, or no more of it will be read here.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(rest) = &mut self.rest
-            && self.read.len() <= CAP
+            && self.gave_up.is_none()
         {
             match rest.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.read.extend_from_slice(&data),
+                    Ok(data) => self.keep(&data),
                     Err(frame) => self.trailers = frame.into_trailers().ok(),
                 },
                 Poll::Ready(Some(Err(error))) => {
                     self.error = Some(error);
                     self.rest = None;
+                    self.gave_up = Some(Doubt::Broken);
                 }
                 Poll::Ready(None) => self.rest = None,
                 Poll::Pending => {
                     if let Some(until) = &mut self.until {
                         ready!(until.as_mut().poll(cx));
+                        self.gave_up = Some(Doubt::Broken);
                         return Poll::Ready(());
                     }
                     return Poll::Pending;
@@ -90,16 +99,40 @@ impl<S, B: Body<Data = Bytes>> Peek<S, B> {
         Poll::Ready(())
     }
 
+    /// Keeps what was read; it is given back whatever becomes of it.
+    fn keep(&mut self, data: &[u8]) {
+        let before = self.read.capacity();
+        self.read.extend_from_slice(data);
+        // The room that it takes is that of the memory, which grows by more than is read.
+        let grown = self.read.capacity().saturating_sub(before);
+        if self.read.len() > self.wanted.cap {
+            self.gave_up = Some(Doubt::Large);
+        } else if !self.held.as_ref().is_none_or(|held| held.grow(grown)) {
+            self.gave_up = Some(Doubt::NoRoom);
+        }
+    }
+
     /// Settles the request, and gives it back whole with the service it is for.
     pub(crate) fn finish(mut self) -> (S, Request<PeekedBody<B>>) {
-        let is_whole = self.rest.is_none() && self.error.is_none() && self.read.len() <= CAP;
-        self.classified.rpc = is_whole
-            .then(|| rpc::request_id(&self.read))
-            .flatten()
-            .map(|id| Rpc { id, always_ok: self.form.always_ok });
+        let Wanted { id, access, cap } = &self.wanted;
+        let text = match self.gave_up {
+            None => content::plain(&self.parts.headers, &self.read, *cap),
+            Some(doubt) => Err(doubt),
+        };
+        if let (Some(form), Ok(text)) = (id, &text) {
+            self.classified.rpc = rpc::request_id(text).map(|id| Rpc { id, always_ok: form.always_ok });
+        }
+        if let Some(Telling { by, kept }) = access {
+            self.classified.access =
+                text.and_then(|text| content::judge(by, *kept, &text)).unwrap_or_else(|doubt| {
+                    self.facts.set_doubt(doubt);
+                    Access::Write
+                });
+        }
         self.facts.classify(self.classified);
         let body = PeekedBody::replayed(Replay {
             data: self.read.freeze(),
+            held: self.held,
             error: self.error,
             trailers: self.trailers,
             rest: self.rest,

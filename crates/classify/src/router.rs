@@ -5,26 +5,77 @@
 //! with its literal, the characters before its first parameter. The distinct literals are
 //! kept sorted, each with the routes, in order, whose literal is a prefix of it. The longest
 //! literal that a path begins with is found by bisection and a few steps up to shorter ones;
-//! its routes are all that can match. Finding a route allocates nothing.
+//! its routes are all that can match. Of these each asks for what it was told to: the path, then
+//! the methods, then the host and header fields, which are looked up for those routes alone that
+//! ask for them. Finding a route allocates nothing.
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderMap, Method, header, request::Parts, uri::Authority};
 
-use crate::pattern::Pattern;
+use crate::{field::FieldMatch, host::HostPattern, pattern::Pattern};
 
 /// What a route asks of a request.
 #[derive(Clone, Debug)]
 pub struct RouteMatch {
     pattern: Pattern,
     methods: Option<Box<[Method]>>,
+    /// None where the path and the methods are all it asks for.
+    head: Option<Box<Head>>,
+}
+
+/// What a route asks of a request's head besides.
+#[derive(Clone, Debug, Default)]
+struct Head {
+    /// Any of them; empty admits every host.
+    hosts: Box<[HostPattern]>,
+    /// All of them.
+    fields: Box<[FieldMatch]>,
+}
+
+impl Head {
+    fn admits(&self, asked: &Asked<'_>) -> bool {
+        let host = || asked.host().is_some_and(|host| self.hosts.iter().any(|it| it.matches(host)));
+        (self.hosts.is_empty() || host()) && self.fields.iter().all(|field| field.admits(asked.headers))
+    }
+}
+
+/// What of a request routes are matched with.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path in canonical form.
+    pub path: &'a str,
+    /// Its header fields.
+    pub headers: &'a HeaderMap,
+    /// The authority of its target, by which HTTP/2 names the host.
+    pub authority: Option<&'a Authority>,
+}
+
+impl<'a> Asked<'a> {
+    /// What is asked by a request with this head, whose path is canonical already.
+    #[must_use]
+    pub fn of(parts: &'a Parts) -> Self {
+        Self {
+            method: &parts.method,
+            path: parts.uri.path(),
+            headers: &parts.headers,
+            authority: parts.uri.authority(),
+        }
+    }
+
+    fn host(&self) -> Option<&'a [u8]> {
+        let field = self.headers.get(header::HOST).map(http::HeaderValue::as_bytes);
+        field.or_else(|| Some(self.authority?.as_str().as_bytes()))
+    }
 }
 
 impl RouteMatch {
     /// Every method on this path.
     #[must_use]
     pub const fn path(pattern: Pattern) -> Self {
-        Self { pattern, methods: None }
+        Self { pattern, methods: None, head: None }
     }
 
     /// Only these methods. GET does not stand for HEAD.
@@ -34,8 +85,30 @@ impl RouteMatch {
         self
     }
 
-    fn admits(&self, method: &Method, path: &str) -> bool {
-        self.methods.as_ref().is_none_or(|methods| methods.contains(method)) && self.pattern.matches(path)
+    /// Only for these hosts; none of them is every host.
+    #[must_use]
+    pub fn hosts(mut self, hosts: impl IntoIterator<Item = HostPattern>) -> Self {
+        let hosts: Box<[_]> = hosts.into_iter().collect();
+        if !hosts.is_empty() {
+            self.head.get_or_insert_default().hosts = hosts;
+        }
+        self
+    }
+
+    /// Only with such header fields, all of them.
+    #[must_use]
+    pub fn fields(mut self, fields: impl IntoIterator<Item = FieldMatch>) -> Self {
+        let fields: Box<[_]> = fields.into_iter().collect();
+        if !fields.is_empty() {
+            self.head.get_or_insert_default().fields = fields;
+        }
+        self
+    }
+
+    fn admits(&self, asked: &Asked<'_>) -> bool {
+        self.methods.as_ref().is_none_or(|methods| methods.contains(asked.method))
+            && self.pattern.matches(asked.path)
+            && self.head.as_ref().is_none_or(|head| head.admits(asked))
     }
 }
 
@@ -76,9 +149,10 @@ impl<L> Router<L> {
         Self { routes, groups }
     }
 
-    /// The leaf of the first route that admits this method and canonical path.
+    /// The leaf of the first route that admits what is asked.
     #[must_use]
-    pub fn find(&self, method: &Method, path: &str) -> Option<&Arc<L>> {
+    pub fn find(&self, asked: &Asked<'_>) -> Option<&Arc<L>> {
+        let path = asked.path;
         // A literal that the path begins with is sorted before the path, and everything
         // sorted between the two begins with it: so it is the group just before the path, or
         // one of the shorter ones behind that.
@@ -88,7 +162,7 @@ impl<L> Router<L> {
             group = self.groups.get(group.shorter?)?;
         }
         let mut candidates = group.candidates.iter().filter_map(|route| self.routes.get(*route));
-        candidates.find(|(ask, _)| ask.admits(method, path)).map(|(_, leaf)| leaf)
+        candidates.find(|(ask, _)| ask.admits(asked)).map(|(_, leaf)| leaf)
     }
 }
 
@@ -96,11 +170,14 @@ impl<L> Router<L> {
 mod tests {
     use std::sync::Arc;
 
-    use http::Method;
+    use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
     use proptest::prelude::*;
 
-    use super::{RouteMatch, Router};
-    use crate::pattern::Pattern;
+    use super::{Asked, RouteMatch, Router};
+    use crate::{
+        field::{FieldInput, FieldMatch},
+        pattern::Pattern,
+    };
 
     fn router(routes: &[(&str, &[Method])]) -> Router<usize> {
         Router::new(routes.iter().enumerate().map(|(number, (pattern, methods))| {
@@ -110,9 +187,54 @@ mod tests {
         }))
     }
 
+    fn found(router: &Router<usize>, method: &Method, path: &str) -> Option<usize> {
+        let headers = HeaderMap::new();
+        let asked = Asked { method, path, headers: &headers, authority: None };
+        router.find(&asked).map(|leaf| **leaf)
+    }
+
     /// What the router promises, in its slowest form.
     fn scan(router: &Router<usize>, method: &Method, path: &str) -> Option<usize> {
-        router.routes.iter().find(|(ask, _)| ask.admits(method, path)).map(|(_, leaf)| **leaf)
+        let headers = HeaderMap::new();
+        let asked = Asked { method, path, headers: &headers, authority: None };
+        router.routes.iter().find(|(ask, _)| ask.admits(&asked)).map(|(_, leaf)| **leaf)
+    }
+
+    #[test]
+    fn hosts_and_fields_are_asked_for_where_a_route_does() {
+        let path = || RouteMatch::path(Pattern::parse("/{*rest}").unwrap());
+        let field = |asked| FieldMatch::new(HeaderName::from_static("x-env"), asked);
+        let host = |text: &str| [text.parse().unwrap()];
+        let asks = [
+            path().hosts(host("api.example.org")).fields([field(FieldInput::Is("beta".into()))]),
+            path().hosts(host("api.example.org")).methods([Method::GET]),
+            path().hosts(host("*.example.org")),
+            path().fields([field(FieldInput::Prefix("be".into()))]),
+            path().hosts([]).fields([]),
+        ];
+        let router = Router::new(asks.into_iter().enumerate().map(|(at, ask)| (ask, Arc::new(at))));
+        let table = [
+            (Method::GET, "api.example.org", "beta", 0),
+            (Method::GET, "api.example.org:80", "", 1),
+            (Method::POST, "API.example.org", "", 2),
+            (Method::GET, "eu.example.org", "beta", 2),
+            (Method::GET, "example.org", "best", 3),
+            (Method::GET, "example.org", "", 4),
+        ];
+        for (method, host, env, expected) in table {
+            let mut over_http1 = Request::builder().method(method.clone()).uri("/a").header("host", host);
+            let mut over_http2 = Request::builder().method(method).uri(format!("https://{host}/a"));
+            for head in [&mut over_http1, &mut over_http2] {
+                if !env.is_empty() {
+                    head.headers_mut().unwrap().insert("x-env", HeaderValue::from_static(env));
+                }
+            }
+            for head in [over_http1, over_http2] {
+                let (parts, ()) = head.body(()).unwrap().into_parts();
+                assert_eq!(**router.find(&Asked::of(&parts)).unwrap(), expected, "{parts:?}");
+            }
+        }
+        assert_eq!(found(&router, &Method::GET, "/a"), Some(4), "no host at all");
     }
 
     #[test]
@@ -137,9 +259,9 @@ mod tests {
             (Method::from_bytes(b"post").unwrap(), "/v1/retrieve", Some(2)),
         ];
         for (method, path, expected) in table {
-            assert_eq!(router.find(&method, path).map(|leaf| **leaf), expected, "{method} {path}");
+            assert_eq!(found(&router, &method, path), expected, "{method} {path}");
         }
-        assert!(Router::<()>::new([]).find(&Method::GET, "/").is_none());
+        assert!(found(&Router::new([]), &Method::GET, "/").is_none());
     }
 
     fn pattern() -> impl Strategy<Value = String> {
@@ -178,7 +300,7 @@ mod tests {
             let router = router(&routes);
             for path in paths.iter().map(String::as_str).chain(["*"]) {
                 for method in [Method::GET, Method::PUT, Method::HEAD] {
-                    let found = router.find(&method, path).map(|leaf| **leaf);
+                    let found = found(&router, &method, path);
                     prop_assert_eq!(found, scan(&router, &method, path), "{} {}", method, path);
                 }
             }

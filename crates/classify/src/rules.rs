@@ -3,29 +3,51 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName};
-use sluicegate_core::{Access, Lane, Refusal, RoutePlan, Tenant};
+use http::{HeaderMap, HeaderName, Uri};
+use sluicegate_core::{Access, Claims, Lane, Refusal, RoutePlan, Tenant, claims::VerifyTokens};
 
-use crate::{cost::Cost, router::Router, tenant::tenant};
+use crate::{cost::Cost, peek, preset::ByPreset, router::Router, tenant::TenantFrom};
 
 /// What a request is judged by: the routes, and where its tenant stands.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// The routes, in the operator's order.
     pub router: Router<RouteEntry>,
-    /// The header that names the tenant; `None` where there are no tenants.
-    pub tenant: Option<HeaderName>,
+    /// What names the tenant; `None` where there are no tenants.
+    pub tenant: Option<TenantFrom>,
     /// The header that names the lane; `None` where the route alone tells.
     pub lane: Option<HeaderName>,
+    /// What verifies tokens; `None` where nothing goes by a claim.
+    pub tokens: Option<Arc<dyn VerifyTokens>>,
 }
 
 impl Rules {
-    /// Who a request with these headers is for. Naming two tenants, or one that cannot be
-    /// read, is refused.
-    pub fn tenant(&self, headers: &HeaderMap) -> Result<Option<Tenant>, Refusal> {
+    /// Who a request with this target and these headers is for. Naming two tenants, one that
+    /// cannot be read, or none by a token that does not hold, is refused.
+    pub fn tenant(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<Tenant>, Refusal> {
+        let claims = self.claims(false, headers)?;
+        self.tenant_of(uri, headers, claims.as_deref())
+    }
+
+    pub(crate) fn tenant_of(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        claims: Option<&Claims>,
+    ) -> Result<Option<Tenant>, Refusal> {
         match &self.tenant {
-            Some(header) => tenant(headers, header),
+            Some(from) => from.find(uri, headers, claims),
             None => Ok(None),
+        }
+    }
+
+    /// The claims of a request's token, where the tenant or its route goes by one.
+    pub(crate) fn claims(&self, wanted: bool, headers: &HeaderMap) -> Result<Option<Arc<Claims>>, Refusal> {
+        match &self.tokens {
+            Some(tokens) if wanted || matches!(self.tenant, Some(TenantFrom::Claim(_))) => {
+                tokens.claims(headers)
+            }
+            _ => Ok(None),
         }
     }
 }
@@ -35,7 +57,8 @@ impl Rules {
 pub struct RouteEntry {
     /// What the guards are to do.
     pub plan: Arc<RoutePlan>,
-    /// Whether its requests read or write; `None` leaves it to the method.
+    /// Whether its requests read or write; `None` leaves it to the preset, and without one to the
+    /// method.
     pub access: Option<Access>,
     /// The lane of its requests, whatever they say; `None` leaves it to them.
     pub lane: Option<Lane>,
@@ -45,12 +68,18 @@ pub struct RouteEntry {
     pub deadline: Option<Duration>,
     /// Set where the route speaks JSON-RPC: refusals are then worded for it.
     pub rpc: Option<RpcForm>,
+    /// The known API behind it.
+    pub preset: Option<Arc<ByPreset>>,
+    /// How many bytes of a body are read, where the body tells something.
+    pub peek: usize,
     /// Whether method-override headers reach the upstream.
     pub allow_method_override: bool,
+    /// Whether a guard of the route goes by a claim of its requests' tokens.
+    pub claims: bool,
 }
 
 impl RouteEntry {
-    /// A route that goes by the method, without deadline, JSON-RPC or method override.
+    /// A route that goes by the method, without deadline, preset, JSON-RPC or method override.
     #[must_use]
     pub const fn new(plan: Arc<RoutePlan>) -> Self {
         Self {
@@ -60,7 +89,10 @@ impl RouteEntry {
             cost: Cost::ONE,
             deadline: None,
             rpc: None,
+            preset: None,
+            peek: peek::CAP,
             allow_method_override: false,
+            claims: false,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The service of [`ClassifyLayer`](crate::ClassifyLayer).
 //!
 //! A request takes one of three ways, which are the states of its future: *refused* by its
-//! head; *inner*, handed on at once; or *peeking*, on a route that speaks JSON-RPC, where
-//! its body is read for the id first and then handed on. The last alone allocates.
+//! head; *inner*, handed on at once; or *peeking*, where its body is to tell something and is
+//! read first and then handed on. The last alone allocates.
 
 use std::{
     future::Future,
@@ -14,26 +14,23 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use sluicegate_core::{Facts, Refusal};
+use sluicegate_body::Budget;
+use sluicegate_core::{Doubt, Facts, Refusal};
 use tower_service::Service;
 
-use crate::{
-    body::PeekedBody,
-    peek::{CAP, Peek},
-    rules::Table,
-    settle::settle,
-};
+use crate::{body::PeekedBody, peek::Peek, rules::Table, settle::settle};
 
 /// Settles what each request is: see the [crate's own page](crate).
 #[derive(Clone, Debug)]
 pub struct Classify<S, T> {
     inner: S,
     table: T,
+    bodies: Option<Budget>,
 }
 
 impl<S, T> Classify<S, T> {
-    pub(crate) const fn new(inner: S, table: T) -> Self {
-        Self { inner, table }
+    pub(crate) const fn new(inner: S, table: T, bodies: Option<Budget>) -> Self {
+        Self { inner, table, bodies }
     }
 }
 
@@ -58,28 +55,34 @@ where
             Ok(settled) => settled,
             Err(refusal) => return State::Refused { refusal: Some(refusal) }.into(),
         };
-        match settled.rpc {
-            Some(form) if may_peek(&parts.headers, &body) => {
-                // The service that was made ready goes with the request; its clone stays.
-                let clone = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, clone);
-                let peek = Peek::new(inner, (parts, body), facts, settled.classified, form);
-                State::Peeking { peek: Some(Box::new(peek)) }.into()
-            }
-            _ => {
-                facts.classify(settled.classified);
-                let request = Request::from_parts(parts, PeekedBody::untouched(body));
-                State::Inner { future: self.inner.call(request) }.into()
+        if let Some(wanted) = settled.wanted {
+            match unreadable(&parts.headers, &body, wanted.cap) {
+                None => {
+                    // The service that was made ready goes with the request; its clone stays.
+                    let clone = self.inner.clone();
+                    let inner = std::mem::replace(&mut self.inner, clone);
+                    let held = self.bodies.as_ref().map(Budget::hold);
+                    let peek = Peek::new(inner, (parts, body), (facts, settled.classified), wanted, held);
+                    return State::Peeking { peek: Some(Box::new(peek)) }.into();
+                }
+                Some(doubt) if wanted.access.is_some() => facts.set_doubt(doubt),
+                Some(_) => {}
             }
         }
+        facts.classify(settled.classified);
+        let request = Request::from_parts(parts, PeekedBody::untouched(body));
+        State::Inner { future: self.inner.call(request) }.into()
     }
 }
 
-/// Whether the body can be read here: its announced length leaves hope to read it whole, and
-/// its client does not wait for the guards to decide before it sends it.
-fn may_peek(headers: &HeaderMap, body: &impl Body) -> bool {
-    !headers.contains_key(header::EXPECT)
-        && usize::try_from(body.size_hint().lower()).is_ok_and(|length| length <= CAP)
+/// Why the body is not read here at all: its announced length leaves no hope to read it whole,
+/// or its client waits for the guards to decide before it sends it.
+fn unreadable(headers: &HeaderMap, body: &impl Body, cap: usize) -> Option<Doubt> {
+    if headers.contains_key(header::EXPECT) {
+        return Some(Doubt::Waits);
+    }
+    let fits = usize::try_from(body.size_hint().lower()).is_ok_and(|length| length <= cap);
+    (!fits).then_some(Doubt::Large)
 }
 
 pin_project! {

@@ -1,28 +1,56 @@
 //! What a request is, from its head and the rules of one snapshot.
 
-use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
-use sluicegate_core::{Access, Classified, Code, Facts, Refusal};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
+use sluicegate_core::{Access, Classified, Code, Doubt, Facts, Refusal};
 
 use crate::{
-    deadline, lane,
+    content, deadline, lane,
     path::{Flaw, canonical_target},
+    preset::{ByPreset, Told},
+    router::Asked,
     rpc,
     rules::{RouteEntry, RpcForm, Rules, Table},
 };
 
 /// Headers by which a client asks for another method than the request line's. A service
 /// that honours one runs a write that the gateway took for a read.
-const METHOD_OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-];
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Whether a header asks for another method. Servers that hand headers on as variables (CGI, WSGI)
+/// do not tell `_` from `-`.
+fn overrides_method(name: &HeaderName) -> bool {
+    METHOD_OVERRIDES.iter().any(|known| {
+        let mut pairs = name.as_str().bytes().zip(known.bytes());
+        name.as_str().len() == known.len()
+            && pairs.all(|(its, known)| its == known || (its, known) == (b'_', b'-'))
+    })
+}
 
 /// What the head alone settles.
 pub(crate) struct Settled {
     pub(crate) classified: Classified,
-    /// Set where the body may hold a JSON-RPC request whose id is wanted.
-    pub(crate) rpc: Option<RpcForm>,
+    /// Set where the body is to tell the rest.
+    pub(crate) wanted: Option<Wanted>,
+}
+
+/// What is wanted of a body.
+pub(crate) struct Wanted {
+    /// The id of a JSON-RPC request, to word refusals in this form.
+    pub(crate) id: Option<RpcForm>,
+    /// Whether the request writes.
+    pub(crate) access: Option<Telling>,
+    /// How many bytes may be read for it.
+    pub(crate) cap: usize,
+}
+
+/// By which rule a body tells.
+pub(crate) struct Telling {
+    /// That of this preset.
+    pub(crate) by: Arc<ByPreset>,
+    /// Whether the product keeps the answer unless the body says otherwise.
+    pub(crate) kept: bool,
 }
 
 /// Settles a request by its head, and brings that into the form in which it is forwarded.
@@ -49,12 +77,18 @@ fn by_rules(
     length: Option<u64>,
     facts: &Facts,
 ) -> Result<Settled, Refusal> {
-    let path = parts.uri.path();
-    let route = rules.router.find(&parts.method, path).ok_or_else(|| no_route(&parts.method, path))?;
-    let tenant = rules.tenant(&parts.headers)?;
+    let asked = Asked::of(parts);
+    let route = rules.router.find(&asked).ok_or_else(|| no_route(asked.method, asked.path))?;
+    let claims = rules.claims(route.claims, &parts.headers)?;
+    let tenant = rules.tenant_of(&parts.uri, &parts.headers, claims.as_deref())?;
+    if let Some(claims) = claims {
+        facts.set_claims(claims);
+    }
     let allowance = deadline::allowance(route.deadline, &parts.headers)?;
+    let told = access(route, &parts.method, parts.uri.path(), &mut parts.headers);
     let classified = Classified {
-        access: access(route, &parts.method, &mut parts.headers),
+        // Where the body is to tell, a write until it has.
+        access: if let Told::Is(access) = told { access } else { Access::Write },
         route: route.plan.clone(),
         tenant,
         lane: lane::lane(route.lane, rules.lane.as_ref(), &parts.headers)?,
@@ -63,23 +97,56 @@ fn by_rules(
         deadline: allowance.and_then(|allowance| facts.received().checked_add(allowance)),
         rpc: None,
     };
-    let rpc = route.rpc.filter(|_| rpc::may_hold_request(&parts.method, &parts.headers));
-    Ok(Settled { classified, rpc })
+    Ok(Settled { classified, wanted: wanted(route, told, parts, facts) })
 }
 
-/// Whether the request writes; strips or heeds what asks for another method.
-fn access(route: &RouteEntry, method: &Method, headers: &mut HeaderMap) -> Access {
-    let overridden = if route.allow_method_override {
-        METHOD_OVERRIDES.iter().any(|name| headers.contains_key(name))
+/// What is wanted of the body, if the head says that it could tell.
+fn wanted(route: &RouteEntry, told: Told, parts: &Parts, facts: &Facts) -> Option<Wanted> {
+    let id = route.rpc.filter(|_| rpc::may_hold_request(&parts.method, &parts.headers));
+    let access = match (&route.preset, told) {
+        (Some(by), Told::ByBody { kept }) => Some(Telling { by: by.clone(), kept }),
+        _ => None,
+    };
+    let access = access.filter(|_| {
+        let says_json = content::says_json(&parts.headers);
+        if !says_json {
+            facts.set_doubt(Doubt::Form);
+        }
+        says_json
+    });
+    if id.is_none() && access.is_none() {
+        return None;
+    }
+    Some(Wanted { id, access, cap: route.peek })
+}
+
+/// Whether the request writes, as far as its head tells; strips or heeds what asks for another
+/// method.
+fn access(route: &RouteEntry, method: &Method, path: &str, headers: &mut HeaderMap) -> Told {
+    let asks = |headers: &HeaderMap| headers.keys().find(|name| overrides_method(name)).cloned();
+    let mut overridden = false;
+    if route.allow_method_override {
+        overridden = asks(headers).is_some();
     } else {
-        for name in &METHOD_OVERRIDES {
+        while let Some(name) = asks(headers) {
             headers.remove(name);
         }
-        false
-    };
-    // What the service will make of an override is its own affair; it may be a write.
-    let by_method = if overridden { Access::Write } else { Access::of_method(method) };
-    route.access.unwrap_or(by_method)
+    }
+    match (route.access, &route.preset) {
+        (Some(access), _) => Told::Is(access),
+        // What the service will make of an override is its own affair; it may be a write.
+        (None, _) if overridden => Told::Is(Access::Write),
+        // What passes through a tunnel is not seen, and no preset knows of it.
+        (None, Some(_)) if asks_for_websocket(headers) => Told::Is(Access::Write),
+        (None, Some(by)) => by.settle(method, path),
+        (None, None) => Told::Is(Access::of_method(method)),
+    }
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    const NAME: &[u8] = b"websocket";
+    let names_it = |value: &[u8]| value.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME));
+    headers.get_all(header::UPGRADE).iter().any(|value| names_it(value.as_bytes()))
 }
 
 /// At most so many characters of what the client sent are said back.
@@ -90,6 +157,6 @@ fn no_route(method: &Method, path: &str) -> Refusal {
     let asked: String = asked.filter(|c| matches!(c, ' '..='~')).take(MAX_ECHO).collect();
     Refusal::new(
         Code::NoRoute,
-        format!("no route takes {asked}; check the method, and the path's case and slashes"),
+        format!("no route takes {asked}; check the method, the path's case and slashes, and the host"),
     )
 }

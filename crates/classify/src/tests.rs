@@ -14,12 +14,15 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
-use sluicegate_core::{Access, Code, Facts, Refusal, RoutePlan, facts::Lane};
+use sluicegate_core::{Access, Code, Facts, PresetName, Refusal, RoutePlan, facts::Lane};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use self::peeking::{call_of, posted, rpc_rules};
-use crate::{Classify, ClassifyLayer, Pattern, PeekedBody, RouteEntry, RouteMatch, Router, Rules, Table};
+use crate::{
+    ByPreset, Classify, ClassifyLayer, Pattern, PeekedBody, Preset, RouteEntry, RouteMatch, Router, Rules,
+    Table, TenantFrom,
+};
 
 mod peeking;
 
@@ -76,8 +79,9 @@ fn rules(routes: impl IntoIterator<Item = (&'static str, RouteEntry)>) -> Arc<Ru
         .map(|(pattern, entry)| (RouteMatch::path(Pattern::parse(pattern).unwrap()), Arc::new(entry)));
     Arc::new(Rules {
         router: Router::new(routes),
-        tenant: Some(HeaderName::from_static("x-tenant-id")),
+        tenant: Some(TenantFrom::Header(HeaderName::from_static("x-tenant-id"))),
         lane: None,
+        tokens: None,
     })
 }
 
@@ -149,6 +153,8 @@ async fn access_is_the_route_s_else_the_method_s() {
         (Method::GET, "/overrides", Some(over), Access::Write),
         (Method::GET, "/overrides", Some("x-http-method"), Access::Write),
         (Method::GET, "/overrides", Some("x-method-override"), Access::Write),
+        (Method::GET, "/overrides", Some("x_http_method-override"), Access::Write),
+        (Method::GET, "/overrides", Some("x-http-methods"), Access::Read),
         (Method::GET, "/both", Some(over), Access::Read),
     ];
     for (method, path, header, access) in table {
@@ -167,7 +173,13 @@ async fn access_is_the_route_s_else_the_method_s() {
 async fn method_overrides_are_stripped_unless_allowed() {
     let allowed = RouteEntry { allow_method_override: true, ..entry("allowed") };
     let rules = rules([("/allowed", allowed), ("/{*rest}", entry("rest"))]);
-    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+    for name in [
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X_HTTP_Method_Override",
+        "X-HTTP_Method",
+    ] {
         let request = |path| Request::get(path).header(name, "PUT").header(name, "DELETE");
         let seen = through(rules.clone(), request("/x").body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
         assert!(!seen.headers.contains_key(name), "{name}");
@@ -175,6 +187,29 @@ async fn method_overrides_are_stripped_unless_allowed() {
         let seen = through(rules.clone(), request).await.unwrap();
         assert_eq!(seen.headers.get_all(name).iter().count(), 2, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_preset_knows_of_no_tunnel() {
+    let preset = || Some(Arc::new(ByPreset::new(Preset::known(PresetName::Openai).unwrap(), [])));
+    let known = RouteEntry { preset: preset(), ..entry("known") };
+    let told = RouteEntry { preset: preset(), access: Some(Access::Read), ..entry("told") };
+    let rules = rules([("/v1/realtime", known), ("/told", told), ("/{*rest}", entry("rest"))]);
+    let table = [
+        ("/v1/realtime", "websocket", Access::Write),
+        ("/v1/realtime", "h2c, WebSocket/13", Access::Write),
+        // Never passed on: some clients ask for it by default.
+        ("/v1/realtime", "h2c", Access::Read),
+        ("/told", "websocket", Access::Read),
+        ("/x", "websocket", Access::Read),
+    ];
+    for (path, upgrade, access) in table {
+        let request = Request::get(path).header("connection", "upgrade").header("upgrade", upgrade);
+        let seen = through(rules.clone(), request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        assert_eq!(seen.settled().access, access, "{path} {upgrade}");
+    }
+    let seen = through(rules, get("/v1/realtime")).await.unwrap();
+    assert_eq!(seen.settled().access, Access::Read, "without one it is a look-up");
 }
 
 #[tokio::test]

@@ -3,9 +3,12 @@
 //! Every check gets the typed document and tells its findings by path; where a path stands
 //! in the text is looked up once, at the end. All findings are told, in the order of the text.
 
+mod admin;
+mod edge;
 mod guards;
-mod later;
+mod identities;
 mod limits;
+mod presets;
 mod rollouts;
 mod routes;
 mod shadows;
@@ -13,6 +16,8 @@ mod upstreams;
 mod values;
 
 use std::{net::SocketAddr, sync::Arc};
+
+use sluicegate_spans::OtlpInput;
 
 use crate::{
     Document,
@@ -60,13 +65,16 @@ pub(crate) fn check(document: &Document) -> Findings {
     listeners(document, &mut found);
     upstreams::check(document, &mut found);
     routes::check(document, &mut found);
+    presets::check(document, &mut found);
+    edge::check(document, &mut found);
+    identities::check(document, &mut found);
     rollouts::check(document, &mut found);
     shadows::check(document, &mut found);
     freeze(document, &mut found);
     values::check(document, &mut found);
     limits::check(document, &mut found);
     guards::check(document, &mut found);
-    later::check(document, &mut found);
+    telemetry(document, &mut found);
     found
 }
 
@@ -110,7 +118,8 @@ fn listeners(document: &Document, found: &mut Findings) {
         }
     }
     let admin = &document.admin;
-    if !admin.address.ip().is_loopback() && admin.token_file.is_none() {
+    admin::check(document, found);
+    if !admin.address.ip().is_loopback() && admin.token_files().is_empty() {
         let message = format!(
             "`{}` is not loopback, so the admin API needs a token; set admin.token_file, or listen on 127.0.0.1",
             admin.address
@@ -154,6 +163,12 @@ fn freeze(document: &Document, found: &mut Findings) {
             );
             found.warn(format!("freeze.{path}.tenants"), message);
         }
+    }
+}
+
+fn telemetry(document: &Document, found: &mut Findings) {
+    for (path, message) in document.telemetry.otlp.iter().flat_map(OtlpInput::faults) {
+        found.fault(format!("telemetry.otlp.{path}"), message);
     }
 }
 

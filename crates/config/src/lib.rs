@@ -7,8 +7,8 @@
 //! port in use, a name that does not resolve, a key that does not fit its certificate) the
 //! assembly finds out, and gives it a place by [`problem_at`].
 //!
-//! Keys that a later version will serve are known by their shape and refused as "not
-//! available yet": nothing that is written is ignored in silence.
+//! A key that is not known is refused, and the keys that might have been meant are named: nothing
+//! that is written is ignored in silence.
 //!
 //! [`Watcher`] tells when the file, or one it names, has changed. It never reads a document;
 //! an unreadable or broken file is the reader's business, and changes nothing here.
@@ -23,6 +23,7 @@ mod load;
 mod problem;
 mod read;
 mod schema;
+mod secrets;
 mod source;
 mod suggest;
 mod watch;

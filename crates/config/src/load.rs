@@ -8,10 +8,12 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
+use sluicegate_shadow::ShadowsInput;
 
 use crate::{
     Document, Problem, Rejected, Source, check,
     read::read,
+    secrets::Secrets,
     source::unreadable,
     yaml::{self, Fault, Node},
 };
@@ -30,20 +32,45 @@ pub struct Loaded {
     /// What is allowed and probably not meant.
     pub warnings: Vec<Problem>,
     tree: Arc<Node>,
+    secrets: Secrets,
 }
 
 impl Loaded {
+    /// The document as JSON, as `GET /config` shows it: with every default filled in, passwords
+    /// replaced by `[redacted]`, and what came from the environment by its references.
+    #[must_use]
+    pub fn redacted(&self) -> serde_json::Value {
+        let mut shown = self.document.redacted();
+        self.secrets.hide_in(&mut shown);
+        shown
+    }
+
     /// The files that the document names and whose content counts: certificates, keys,
-    /// authorities, the admin token. Resolved, for [`Watcher`](crate::Watcher).
+    /// authorities, the admin tokens. Resolved, for [`Watcher`](crate::Watcher).
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let document = &self.document;
         let tls = document.listen.iter().filter_map(|listen| listen.tls.as_ref());
-        let authorities =
-            document.upstreams.values().filter_map(|upstream| upstream.tls.as_ref()?.ca.as_ref());
-        let named =
-            tls.flat_map(|tls| [&tls.cert, &tls.key]).chain(authorities).chain(&document.admin.token_file);
-        named.map(|path| self.source.resolve(path)).collect()
+        let towards = document.upstreams.values().filter_map(|upstream| upstream.tls.as_ref());
+        let towards = towards.flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
+        let routes = document.routes.iter();
+        let secrets = routes.flat_map(|route| {
+            let shadows = route.shadow.iter().flat_map(ShadowsInput::each);
+            let shadows = shadows.flat_map(|(_, shadow)| shadow.set_file.values());
+            route.request.set_file.values().chain(route.response.set_file.values()).chain(shadows)
+        });
+        let jwt = document.jwt.iter().flat_map(|jwt| jwt.jwks_file.iter().chain(&jwt.ca));
+        let webhooks = document.webhooks.iter().flat_map(|one| one.secret_file.iter().chain(&one.ca));
+        let named = tls
+            .flat_map(|tls| [&tls.cert, &tls.key])
+            .chain(towards)
+            .chain(jwt)
+            .chain(secrets)
+            .chain(document.intents.headers_file.values())
+            .chain(webhooks)
+            .map(PathBuf::as_path);
+        let tokens = document.admin.token_files().into_iter().map(|token| token.file);
+        named.chain(tokens).map(|path| self.source.resolve(path)).collect()
     }
 }
 
@@ -73,10 +100,13 @@ pub fn load(path: &Path) -> Result<Loaded, Rejected> {
 ///
 /// Everything that is wrong with the text, the shape or the values.
 pub fn parse(text: &str, source: &Source) -> Result<Loaded, Rejected> {
+    let tree = yaml::build(text).map_err(|faults| Rejected {
+        problems: faults.into_iter().map(|fault| problem(source, &Secrets::default(), fault)).collect(),
+    })?;
+    let secrets = Secrets::of(&tree);
     let rejected = |faults: Vec<Fault>| Rejected {
-        problems: faults.into_iter().map(|fault| problem(source, fault)).collect(),
+        problems: faults.into_iter().map(|fault| problem(source, &secrets, fault)).collect(),
     };
-    let tree = yaml::build(text).map_err(rejected)?;
     let document: Document = read(&tree).map_err(rejected)?;
     let found = check::check(&document);
     if !found.faults.is_empty() {
@@ -90,6 +120,7 @@ pub fn parse(text: &str, source: &Source) -> Result<Loaded, Rejected> {
         text: text.into(),
         warnings,
         tree,
+        secrets,
     })
 }
 
@@ -98,10 +129,11 @@ pub fn parse(text: &str, source: &Source) -> Result<Loaded, Rejected> {
 #[must_use]
 pub fn problem_at(loaded: &Loaded, path: &str, message: impl Into<String>) -> Problem {
     let pos = loaded.tree.locate(path).value;
-    problem(&loaded.source, Fault { pos, path: path.to_owned(), message: message.into() })
+    problem(&loaded.source, &loaded.secrets, Fault { pos, path: path.to_owned(), message: message.into() })
 }
 
-fn problem(source: &Source, Fault { pos, path, message }: Fault) -> Problem {
+fn problem(source: &Source, secrets: &Secrets, Fault { pos, path, message }: Fault) -> Problem {
+    let message = secrets.hide(&path, message);
     Problem { file: source.label(), line: pos.line, column: pos.column, path, message }
 }
 

@@ -4,11 +4,15 @@
 //! carry their line and column; the typed document is read from the tree ([`crate::read`])
 //! and every later check finds its places in it ([`Node::locate`]).
 //!
+//! Values may refer to the environment ([`reference`]); what was referred to is text inside of one
+//! value by the time the tree stands.
+//!
 //! Bounds: a document has at most [`MAX_BYTES`] bytes, unfolds to at most [`MAX_NODES`]
 //! values and is at most [`MAX_DEPTH`] deep. Aliases share their node, so a bomb of aliases
 //! costs its own length and is refused by its unfolded size.
 
 mod build;
+mod reference;
 mod scalar;
 
 use std::{fmt::Write, sync::Arc};
@@ -150,5 +154,51 @@ fn item_of<'n, 'p>(items: &'n [Arc<Node>], path: &'p str) -> Option<(Pos, &'n No
     Some((item.pos, item, left))
 }
 
+/// One step on the way to a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The path that these steps make: `routes[1].name`.
+pub(crate) fn path_of(steps: &[Step]) -> String {
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Key(key) => push_key(&mut path, key),
+            Step::Index(index) => push_index(&mut path, *index),
+        }
+    }
+    path
+}
+
+/// Shows every scalar of a tree, with the steps to it.
+pub(crate) fn each_scalar(root: &Node, show: &mut dyn FnMut(&[Step], &Scalar)) {
+    fn go(node: &Node, steps: &mut Vec<Step>, show: &mut dyn FnMut(&[Step], &Scalar)) {
+        match &node.value {
+            Value::Scalar(scalar) => show(steps, scalar),
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    steps.push(Step::Index(index));
+                    go(item, steps, show);
+                    steps.pop();
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    steps.push(Step::Key(entry.key.clone()));
+                    go(&entry.value, steps, show);
+                    steps.pop();
+                }
+            }
+            Value::Faulty => {}
+        }
+    }
+    go(root, &mut Vec::new(), show);
+}
+
+#[cfg(test)]
+pub(crate) use self::build::build_with;
 #[cfg(test)]
 mod tests;

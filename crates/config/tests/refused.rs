@@ -35,7 +35,7 @@ const ADDED: &[(&str, &str)] = &[
     ("admn: { address: 127.0.0.1:9901 }", "g.yaml:13:1: admn: unknown key `admn`; did you mean `admin`?"),
     (
         "zzz: 1",
-        "g.yaml:13:1: zzz: unknown key `zzz`; the keys here are listen, admin, store, upstreams, tenants, lanes, limits, timeouts, retries, routes, rollouts, freeze, fences, intents, trusted_peers, max_connections, workers, shutdown, access_log, log",
+        "g.yaml:13:1: zzz: unknown key `zzz`; the keys here are listen, admin, store, upstreams, tenants, jwt, lanes, limits, timeouts, retries, routes, rollouts, freeze, webhooks, cors, fences, intents, trusted_peers, max_connections, workers, shutdown, access_log, telemetry, log",
     ),
     (
         "admin: { adress: 127.0.0.1:9901 }",
@@ -53,7 +53,22 @@ const ADDED: &[(&str, &str)] = &[
         "admin: { address: 127.0.0.1:8080 }",
         "g.yaml:13:19: admin.address: `127.0.0.1:8080` is already listen[0]; choose another port",
     ),
-    ("admin:", "g.yaml:13:6: admin: expected a mapping with the keys address, token_file, found nothing"),
+    (
+        "admin: { read_token_file: x }",
+        "g.yaml:13:27: admin.read_token_file: no token has the role `operate`, so that nobody could freeze, thaw or reload; add `admin.token_file`, or a token with `role: operate` to `admin.tokens`",
+    ),
+    (
+        "admin: { token_file: a, tokens: [{ name: operate, role: read, file: b }] }",
+        "g.yaml:13:42: admin.tokens[0].name: `operate` is the name of another token, too, and the audit log could not tell them apart; `admin.token_file` is called `operate` there and `admin.read_token_file` `read`",
+    ),
+    (
+        "admin: { tokens: [{ name: a b, role: operate, file: b }] }",
+        "g.yaml:13:27: admin.tokens[0].name: `a b` is not a name; use 1 to 64 letters, digits and _.-",
+    ),
+    (
+        "admin:",
+        "g.yaml:13:6: admin: expected a mapping with the keys address, token_file, read_token_file, tokens, audit_file, found nothing",
+    ),
     (
         "limits: { deadline: 5 }",
         "g.yaml:13:21: limits.deadline: `5` is not a duration; write digits and a unit, such as 250ms, 30s, 5m, 48h or 2d",
@@ -252,7 +267,31 @@ const ADDED: &[(&str, &str)] = &[
     ),
     (
         "tenants: { from: { claim: sub } }",
-        "g.yaml:13:20: tenants.from.claim: `claim` is not available yet: this version does not do it; remove the key",
+        "g.yaml:13:27: tenants.from.claim: no token is verified without `jwt` at the top level, which says by whose keys; add it",
+    ),
+    (
+        "tenants: { from: { query: \"\" } }",
+        "g.yaml:13:27: tenants.from.query: names no query parameter; write one such as tenant",
+    ),
+    (
+        "jwt: { jwks_url: nowhere, algorithms: [none] }",
+        "g.yaml:13:40: jwt.algorithms[0]: unknown choice `none`; the choices here are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, HS512",
+    ),
+    (
+        "jwt: { jwks_url: nowhere, leeway: 1h }",
+        "g.yaml:13:18: jwt.jwks_url: is not a URL to fetch; write one such as https://id.example.org/jwks.json\ng.yaml:13:35: jwt.leeway: `1h` is more than 10m; a stolen token would live on for as long",
+    ),
+    (
+        "freeze: { reason: \"${SLUICEGATE_NO_SUCH}\" }",
+        "g.yaml:13:19: freeze.reason: the environment has no variable `SLUICEGATE_NO_SUCH`; set it, or write ${SLUICEGATE_NO_SUCH:-default}",
+    ),
+    (
+        "freeze: { reason: \"${A B}\" }",
+        "g.yaml:13:19: freeze.reason: `${` begins a reference to the environment that is none; write ${NAME} or ${NAME:-default}, or $${ for the text itself",
+    ),
+    (
+        "log: { level: \"${SLUICEGATE_NO_SUCH:-loud}\" }",
+        "g.yaml:13:15: log.level: unknown choice `${SLUICEGATE_NO_SUCH:-loud}`; the choices here are error, warn, info, debug, trace",
     ),
     ("tenants: {}", "g.yaml:13:10: tenants: the key `from` is missing here"),
     (
@@ -292,7 +331,7 @@ const ADDED: &[(&str, &str)] = &[
     ),
     (
         "rollouts: { r: { active: stable, candidate: stable, steps: [25, 5, 50], sticky: { claim: sub } } }",
-        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:60: rollouts.r.steps: do not end with 100, where every key is on the candidate\ng.yaml:13:65: rollouts.r.steps[1]: 5 does not come after 25; steps rise\ng.yaml:13:90: rollouts.r.sticky.claim: is not available yet; use a header that the verifier of the token sets",
+        "g.yaml:13:45: rollouts.r.candidate: `stable` is the active upstream; name the one that is tried\ng.yaml:13:60: rollouts.r.steps: do not end with 100, where every key is on the candidate\ng.yaml:13:65: rollouts.r.steps[1]: 5 does not come after 25; steps rise\ng.yaml:13:90: rollouts.r.sticky.claim: no token is verified without `jwt` at the top level, which says by whose keys; add it",
     ),
     (
         "rollouts: { r: { active: stable, candidate: stable, weight: 101, salt: \"\", steps: [0, 100], window: { samples: 0 } } }",
@@ -359,7 +398,7 @@ const REPLACED: &[(&str, &str, &str)] = &[
     (
         "- address: 127.0.0.1:8080",
         "- 127.0.0.1:8080",
-        "g.yaml:2:5: listen[0]: expected a mapping with the keys address, tls, found the text `127.0.0.1:8080`",
+        "g.yaml:2:5: listen[0]: expected a mapping with the keys address, tls, proxy_protocol, found the text `127.0.0.1:8080`",
     ),
     (
         "127.0.0.1:8080",
@@ -566,8 +605,18 @@ const REPLACED: &[(&str, &str, &str)] = &[
     ),
     (
         "    upstream: stable\n",
-        "    upstream: stable\n    preset: mcp\n",
-        "g.yaml:10:5: routes[0].preset: `preset` is not available yet: this version does not do it; remove the key",
+        "    upstream: stable\n    preset: qdrnt\n",
+        "g.yaml:10:13: routes[0].preset: unknown choice `qdrnt`; did you mean `qdrant`?",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    peek: 2MiB\n",
+        "g.yaml:10:11: routes[0].peek: `2MiB` is out of range; 1B to 1MiB can be read",
+    ),
+    (
+        "    upstream: stable\n",
+        "    upstream: stable\n    peek: 0B\n",
+        "g.yaml:10:11: routes[0].peek: `0B` is out of range; 1B to 1MiB can be read",
     ),
     (
         "    upstream: stable\n",

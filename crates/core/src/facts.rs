@@ -122,17 +122,27 @@ pub struct Classified {
     pub cost: u32,
     /// When its response head must have come.
     pub deadline: Option<Instant>,
-    /// The `id` of a JSON-RPC request, where the route speaks it: refusals are worded for it.
+    /// The `id` of a JSON-RPC request, or those of a batch, where the route speaks it: refusals are
+    /// worded for it.
     pub rpc: Option<Rpc>,
 }
 
 /// How a JSON-RPC request wants its refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rpc {
-    /// The request's `id`.
-    pub id: serde_json::Value,
+    /// Under which `id` it is refused.
+    pub id: RpcId,
     /// Answer 200 for clients that cannot bear another status.
     pub always_ok: bool,
+}
+
+/// The `id` by which a JSON-RPC client knows what an answer is to (JSON-RPC 2.0 sections 4 and 6).
+#[derive(Clone, Debug, PartialEq)]
+pub enum RpcId {
+    /// Of one request: it is answered with one object.
+    One(serde_json::Value),
+    /// Of the requests of a batch: it is answered with an array of one object for each of them.
+    Batch(Vec<serde_json::Value>),
 }
 
 /// What went wrong with the request's own body while it was read.

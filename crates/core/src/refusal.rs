@@ -6,7 +6,8 @@
 //! - HTTP: `application/problem+json` (RFC 9457);
 //! - gRPC: a trailers-only answer with `grpc-status`, `grpc-message` and
 //!   `grpc-retry-pushback-ms`;
-//! - JSON-RPC: an error object under the request's own id, the problem in `error.data`.
+//! - JSON-RPC: an error object under the request's own id, the problem in `error.data`; of a batch
+//!   an array of them, one for each of its requests that has an id.
 //!
 //! `code` is stable: clients and runbooks branch on it. [`Code::ALL`] is the whole list. A
 //! refusal is never stored for replay and never retried by the gateway.
@@ -18,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Map, Value, json};
 
-use crate::facts::{Facts, Rpc};
+use crate::facts::{Facts, Rpc, RpcId};
 
 macro_rules! codes {
     ($($name:ident, $text:literal, $status:literal, $grpc:literal, $title:literal;)*) => {
@@ -211,11 +212,17 @@ impl Refusal {
     fn json_rpc(self, rpc: &Rpc, problem: &Value) -> Response<Full<Bytes>> {
         // -32000..-32099 is the range JSON-RPC 2.0 leaves to servers; the stable word for
         // the client is `data.code`.
-        let error = json!({
-            "jsonrpc": "2.0",
-            "id": rpc.id,
-            "error": { "code": -32000, "message": self.0.detail, "data": problem },
-        });
+        let error = |id: &Value| {
+            json!({
+                "jsonrpc": "2.0",
+                "id": id,
+                "error": { "code": -32000, "message": self.0.detail, "data": problem },
+            })
+        };
+        let error = match &rpc.id {
+            RpcId::One(id) => error(id),
+            RpcId::Batch(ids) => ids.iter().map(error).collect(),
+        };
         let status = if rpc.always_ok { StatusCode::OK } else { self.0.status };
         self.answer(status, "application/json", &error)
     }

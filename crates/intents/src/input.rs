@@ -3,12 +3,19 @@
 //! [`IntentsInput`] is the section as it stands in the file; [`IntentsInput::check`] turns it
 //! into [`IntentsSettings`], or says everything that is wrong with it at once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicegate_core::units::{Size, Span};
+use sluicegate_core::{
+    secret_file,
+    units::{Size, Span},
+};
 use sluicegate_store::Caps;
 
 use crate::kept;
@@ -38,6 +45,9 @@ pub struct IntentsInput {
     pub keep_headers: Vec<String>,
     /// Headers that are set when an intent is applied: credentials of the gateway itself.
     pub headers: BTreeMap<String, String>,
+    /// The same for values that stand in files, alone: the headers and the files.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers_file: BTreeMap<String, PathBuf>,
     /// How intents are applied.
     pub backfill: BackfillInput,
 }
@@ -84,6 +94,7 @@ impl Default for IntentsInput {
             keep: Span::secs(24 * 3600),
             keep_headers: Vec::new(),
             headers: BTreeMap::new(),
+            headers_file: BTreeMap::new(),
             backfill: BackfillInput::default(),
         }
     }
@@ -213,6 +224,12 @@ const MOST_RPS: f64 = 10_000.0;
 const MOST_CONCURRENT: u32 = 1024;
 
 impl IntentsInput {
+    /// The same with what stands in files; or what is wrong with them. Blocking.
+    pub fn with_files(&self, resolve: &dyn Fn(&Path) -> PathBuf) -> Result<Self, Vec<(String, String)>> {
+        let headers = secret_file::merged(&self.headers, ("headers_file", &self.headers_file), resolve)?;
+        Ok(Self { headers, headers_file: BTreeMap::new(), ..self.clone() })
+    }
+
     /// The settings, or everything that is wrong: pairs of a path inside the section (such as
     /// `backfill.rps`) and a message.
     pub fn check(&self) -> Result<IntentsSettings, Vec<(String, String)>> {
@@ -246,6 +263,15 @@ impl IntentsInput {
             match replayed(name, value) {
                 Ok((name, value)) => drop(headers.insert(name, value)),
                 Err(message) => fault(&format!("headers.{name}"), message),
+            }
+        }
+        for name in secret_file::given_twice(&self.headers, &self.headers_file) {
+            let message = format!("`{name}` is in `headers` as well; remove one of the two");
+            fault(&format!("headers_file.{name}"), message);
+        }
+        for name in self.headers_file.keys() {
+            if let Err(message) = replayed(name, "") {
+                fault(&format!("headers_file.{name}"), message);
             }
         }
         let order_by = match &self.backfill.order_by {

@@ -9,6 +9,7 @@
 //! may lose what it has acknowledged within its last second (`appendfsync everysec`). What is
 //! lost for good is a decision that no living gateway has read.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Decision;
@@ -23,7 +24,7 @@ pub const MOST_BYTES: usize = 256 * 1024;
 const FORMAT: u8 = 1;
 
 /// The decisions about one rollout, oldest first.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct History {
     /// Of the record.
     pub format: u8,

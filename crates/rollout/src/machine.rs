@@ -24,6 +24,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_core::arm::Slot;
 
@@ -79,7 +80,7 @@ pub struct State {
 }
 
 /// A gateway whose own numbers are outside a gate.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 pub struct Objection {
     /// Which.
     pub gateway: String,

@@ -1,5 +1,6 @@
 //! What is shown of a rollout.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 };
 
 /// A rollout at one moment, as this gateway sees it.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct RolloutStatus {
     /// Its name.
     pub name: String,
@@ -49,7 +50,7 @@ pub struct RolloutStatus {
 }
 
 /// How far the window that is looked at has come, by this gateway's own traffic.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Progress {
     /// Which step, from 0; none where it is not one of a run.
     pub step: Option<usize>,

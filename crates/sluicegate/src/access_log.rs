@@ -2,15 +2,15 @@
 //!
 //! Workers hand finished lines to a thread of the log's own over a bounded channel. When the
 //! disk is slower than the traffic, lines are dropped and counted; a request never waits for
-//! its log line. The file is opened anew with each reload (so also at SIGHUP), which is what
-//! log rotation asks for.
+//! its log line. The file is opened anew with each reload, and at SIGHUP even where the document
+//! is refused then, which is what log rotation asks for.
 //!
 //! Metric: `sluicegate_access_log_dropped_total`.
 
 use std::{
-    fs::OpenOptions,
-    io::{self, BufWriter, Write},
-    path::Path,
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, ErrorKind, Write},
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
@@ -22,38 +22,72 @@ const WAITING: usize = 65_536;
 /// Where finished lines go.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    lines: SyncSender<String>,
+    /// None: standard output.
+    path: Option<PathBuf>,
+    said: SyncSender<Said>,
     dropped: Counter,
+}
+
+/// What the log's thread is told.
+enum Said {
+    Line(String),
+    /// What follows goes into this file.
+    Into(File),
 }
 
 impl AccessLog {
     /// A log that is appended to `path`; standard output where there is none.
     pub(crate) fn open(path: Option<&Path>, dropped: Counter) -> io::Result<Self> {
-        let file = path.map(|path| OpenOptions::new().create(true).append(true).open(path)).transpose()?;
-        let (lines, receiver) = sync_channel(WAITING);
-        std::thread::Builder::new().name("sluicegate-log".to_owned()).spawn(move || match file {
-            Some(file) => write_all(&receiver, file),
-            None => write_all(&receiver, io::stdout()),
-        })?;
-        Ok(Self { lines, dropped })
+        let target: Box<dyn Write + Send> = match path {
+            Some(path) => Box::new(appended_to(path)?),
+            None => Box::new(io::stdout()),
+        };
+        let (said, receiver) = sync_channel(WAITING);
+        std::thread::Builder::new()
+            .name("sluicegate-log".to_owned())
+            .spawn(move || write_all(&receiver, target))?;
+        Ok(Self { path: path.map(Path::to_owned), said, dropped })
     }
 
     /// Hands a line over, or drops it.
     pub(crate) fn write(&self, line: String) {
-        if self.lines.try_send(line).is_err() {
+        if self.said.try_send(Said::Line(line)).is_err() {
             self.dropped.inc();
+        }
+    }
+
+    /// Goes on in what stands under the file's name now. Where that cannot be, it goes on as before.
+    pub(crate) fn reopen(&self) {
+        let Some(path) = &self.path else { return };
+        let told = appended_to(path)
+            .and_then(|file| self.said.try_send(Said::Into(file)).map_err(|_| ErrorKind::WouldBlock.into()));
+        if let Err(error) = told {
+            tracing::error!(%error, path = %path.display(), "the access log cannot be opened anew; it goes on in the file that it has");
         }
     }
 }
 
+fn appended_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
 /// Writes until the last sender is gone; flushes whenever nothing more is waiting.
-fn write_all(lines: &Receiver<String>, target: impl Write) {
+fn write_all(said: &Receiver<Said>, target: Box<dyn Write + Send>) {
     let mut target = BufWriter::new(target);
     let mut failed = false;
-    while let Ok(first) = lines.recv() {
-        let mut result = target.write_all(first.as_bytes());
-        while let Ok(line) = lines.try_recv() {
-            result = result.and_then(|()| target.write_all(line.as_bytes()));
+    while let Ok(first) = said.recv() {
+        let mut result = Ok(());
+        let mut next = Some(first);
+        while let Some(one) = next {
+            result = result.and(match one {
+                Said::Line(line) => target.write_all(line.as_bytes()),
+                Said::Into(file) => {
+                    let flushed = target.flush();
+                    target = BufWriter::new(Box::new(file));
+                    flushed
+                }
+            });
+            next = said.try_recv().ok();
         }
         match result.and_then(|()| target.flush()) {
             Ok(()) => failed = false,

@@ -10,6 +10,7 @@
 
 mod metrics;
 mod persist;
+pub(crate) mod tokens;
 mod view;
 mod watch;
 
@@ -24,11 +25,13 @@ use std::{
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use sluicegate_admin::{Applied, Token};
+use sluicegate_admin::{Applied, NamedToken, Tokens};
 use sluicegate_config::{Loaded, Rejected, Source, document::Document, load, parse, problem_at};
 use sluicegate_freeze::{FreezeSettings, Freezes};
 use sluicegate_idempotency::FencesSettings;
 use sluicegate_server::{ConnSettings, Server};
+use sluicegate_spans::Spans;
+use sluicegate_webhooks::{WebhookSettings, Webhooks};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -37,6 +40,7 @@ use crate::{
     logging::LogSwitch,
     say::say,
     snapshot::{Homes, Snapshot},
+    telemetry,
 };
 
 pub(crate) use metrics::ConfigMetrics;
@@ -48,8 +52,10 @@ pub(crate) struct Parts {
     pub(crate) server: Arc<Server>,
     pub(crate) homes: Homes,
     pub(crate) freezes: Freezes,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) spans: Spans,
     pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(crate) token: Arc<Token>,
+    pub(crate) tokens: Arc<Tokens>,
     /// Where what must wait for the store runs.
     pub(crate) side: Handle,
     pub(crate) log: LogSwitch,
@@ -85,9 +91,10 @@ struct Built {
     snapshot: Snapshot,
     listeners: sluicegate_server::Prepared,
     freeze: FreezeSettings,
+    webhooks: Vec<Arc<WebhookSettings>>,
     fences: FencesSettings,
     admin: Option<Bound>,
-    token: Option<String>,
+    tokens: Vec<NamedToken>,
 }
 
 impl Control {
@@ -117,6 +124,13 @@ impl Control {
 
     pub(crate) fn admin(&self) -> Option<&AdminPort> {
         self.admin.get()
+    }
+
+    /// Opens the access log anew, which a document that is taken does by itself.
+    pub(crate) fn reopen_access_log(&self) {
+        if let Some(log) = &self.parts.snapshot.load().access_log {
+            log.reopen();
+        }
     }
 
     fn generation(&self) -> u64 {
@@ -224,10 +238,9 @@ impl Control {
                 })
                 .ok()
         });
-        let token = document.admin.token_file.as_ref().and_then(|path| {
-            read_token(&source.resolve(path))
-                .map_err(|message| problems.push(at("admin.token_file", message)))
-                .ok()
+        let tokens = tokens::read(&document.admin, source).unwrap_or_else(|faults| {
+            problems.extend(faults.into_iter().map(|(path, message)| at(&path, message)));
+            Vec::new()
         });
         let freeze = document
             .freeze
@@ -245,9 +258,26 @@ impl Control {
                     .extend(errors.into_iter().map(|(path, message)| at(&format!("fences.{path}"), message)));
             })
             .ok();
+        let webhooks = WebhookSettings::read(&document.webhooks, &|path| source.resolve(path))
+            .map_err(|errors| {
+                problems.extend(
+                    errors.into_iter().map(|(path, message)| at(&format!("webhooks{path}"), message)),
+                );
+            })
+            .ok();
+        let resolve = |path: &Path| source.resolve(path);
+        let tracer = self.parts.spans.prepare(document.telemetry.otlp.as_ref(), &resolve);
+        let tracer = tracer.unwrap_or_else(|faults| {
+            problems.extend(telemetry::problems(loaded, faults));
+            None
+        });
         let snapshot = Snapshot::build(loaded, &self.parts.homes, access_log)
             .map_err(|rejected| problems.extend(rejected.problems))
-            .ok();
+            .ok()
+            .map(|mut snapshot| {
+                snapshot.tracer = tracer;
+                snapshot
+            });
         let listeners = self
             .parts
             .server
@@ -262,9 +292,11 @@ impl Control {
             }
             None => None,
         };
-        match (snapshot, listeners, freeze, fences) {
-            (Some(snapshot), Some(listeners), Some(freeze), Some(fences)) if problems.is_empty() => {
-                Ok(Built { snapshot, listeners, freeze, fences, admin, token })
+        match (snapshot, listeners, freeze, webhooks, fences) {
+            (Some(snapshot), Some(listeners), Some(freeze), Some(webhooks), Some(fences))
+                if problems.is_empty() =>
+            {
+                Ok(Built { snapshot, listeners, freeze, webhooks, fences, admin, tokens })
             }
             _ => {
                 problems.sort_by_key(|problem| (problem.line, problem.column));
@@ -277,9 +309,11 @@ impl Control {
     fn commit(&self, loaded: Loaded, mut built: Built) {
         let parts = &self.parts;
         let document = loaded.document.clone();
-        parts.token.set(built.token.as_deref());
+        parts.tokens.set(&built.tokens);
         parts.log.set(document.log);
         parts.homes.upstreams.commit(&built.snapshot.upstreams);
+        // Before the freezes: whoever the document names is told of what it freezes.
+        parts.webhooks.apply(&built.webhooks);
         // Before the routes: what the document freezes is frozen from its first request on.
         parts.freezes.apply(&built.freeze);
         parts.homes.fences.apply(&built.fences);
@@ -287,6 +321,8 @@ impl Control {
         parts.homes.intents.apply(keeping.settings.clone(), std::mem::take(&mut keeping.routes));
         parts.homes.admission.apply(&built.snapshot.admissions);
         parts.homes.shadows.apply(&built.snapshot.shadows);
+        parts.homes.tokens.apply(built.snapshot.tokens.as_deref());
+        parts.spans.apply(built.snapshot.tracer.as_ref());
         let rollouts = std::mem::take(&mut built.snapshot.rollouts);
         parts.snapshot.store(Arc::new(built.snapshot));
         parts.homes.rollouts.apply(rollouts);
@@ -346,6 +382,7 @@ impl State {
         let checks = [
             ("workers", first.workers != now.workers),
             ("store", first.store != now.store),
+            ("admin.audit_file", first.admin.audit_file != now.admin.audit_file),
             ("log.format", first.log.format != now.log.format),
         ];
         checks.into_iter().filter(|(_, differs)| *differs).map(|(path, _)| path.to_owned()).collect()
@@ -361,17 +398,6 @@ fn connections(document: &Document) -> ConnSettings {
         max_connections: document.max_connections as usize,
         trusted_peers: document.trusted_peers.iter().map(|peer| peer.0).collect(),
     }
-}
-
-fn read_token(path: &Path) -> Result<String, String> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        format!("cannot read {shown}: {error}; write the token into it, readable for this user only")
-    })?;
-    if text.trim().is_empty() {
-        return Err(format!("{shown} is empty; write the token into it"));
-    }
-    Ok(text)
 }
 
 fn cannot_bind(address: SocketAddr, error: &io::Error) -> String {

@@ -36,7 +36,7 @@ use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use sluicegate_admin::{Admin, AdminParts, Audit, Readiness, Token};
+use sluicegate_admin::{Admin, AdminParts, Audit, Readiness};
 use sluicegate_admission::{Admission, AdmissionLayer, AdmissionOptions, Admit};
 use sluicegate_body::{Gathered, Inbound, Teed};
 use sluicegate_classify::{Classify, ClassifyLayer, PeekedBody};
@@ -44,20 +44,23 @@ use sluicegate_config::{
     Loaded, Rejected,
     document::{Document, StoreInput, SyncInput},
 };
-use sluicegate_core::{Chance, Clock};
+use sluicegate_core::{Chance, Clock, secret_file};
 use sluicegate_freeze::{Freeze, FreezeLayer, Freezes, OpenOptions};
 use sluicegate_idempotency::{Fence, FenceLayer, Fences, FencesOptions, FencesSettings, Replay, ReplayLayer};
 use sluicegate_intents::{Intents, IntentsLayer, IntentsQueue};
 use sluicegate_rollout::{JudgeLayer, Judged, Rollout, RolloutLayer, Rollouts, Traffic};
 use sluicegate_server::{Closed, ConnSettings, Inherited, Server, ServerOptions};
 use sluicegate_shadow::{CopyTap, Shadow, ShadowLayer, Shadows, ShadowsOptions};
+use sluicegate_spans::{Connect, Spans};
 use sluicegate_store::{
     Health, Store,
     embedded::{Embedded, EmbeddedOptions, Sync},
     memory::Memory,
     redis::Redis,
 };
+use sluicegate_tokens::Tokens;
 use sluicegate_upstream::{LocalExec, Proxy, UpstreamMetrics, Upstreams};
+use sluicegate_webhooks::Webhooks;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 
@@ -70,9 +73,10 @@ use crate::{
     metrics::RequestMetrics,
     own::Own,
     rollouts::{ByUpstreams, RolloutSection, name_of_gateway, tell_troubles},
-    sections::{AdmissionSection, Endpoints, Listeners, ShadowSection},
+    sections::{AdmissionSection, Endpoints, Listeners, ShadowSection, WebhookSection},
     snapshot::{Homes, Snapshot},
     store_sections::{FencesSection, IntentsSection, StoreSection},
+    webhooks,
 };
 
 /// The body as the upstream layer gets it.
@@ -93,6 +97,8 @@ pub struct Options {
     pub inherited: Inherited,
     /// Sets the level of the process's log.
     pub log: LogSwitch,
+    /// What sends spans; none in a build that cannot.
+    pub connect: Option<Connect>,
 }
 
 /// Why a gateway could not be started.
@@ -122,13 +128,14 @@ pub struct Gateway {
     fences: Fences,
     intents: Intents,
     shadows: Shadows,
+    spans: Spans,
     file: Option<PathBuf>,
 }
 
 impl Gateway {
     /// Starts a gateway and takes its first document. Blocking.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let Options { loaded, side, inherited, log } = options;
+        let Options { loaded, side, inherited, log, connect } = options;
         let document = loaded.document.clone();
         let file = loaded.source.file.clone();
         let registry = Arc::new(Mutex::new(Registry::default()));
@@ -149,17 +156,20 @@ impl Gateway {
             },
             &mut metrics,
         )?;
-        let store = open_store(&document.store, folder.as_deref(), &clock, &side)?;
+        let store = open_store(&loaded, folder.as_deref(), &clock, &side)?;
         let checks = Arc::new(ByUpstreams::default());
-        let homes = open_homes(&store, &clock, (&side, workers), checks.clone(), &mut metrics);
+        let name = name_of_gateway(&Chance::from_system());
+        let homes = open_homes(&store, &clock, (&side, workers, &name), checks.clone(), &mut metrics);
+        let webhooks = open_webhooks(&store, &clock, &side, &mut metrics);
+        let spans = Spans::open(connect, side.clone(), &mut metrics);
         let (fences, intents, admission) =
             (homes.fences.clone(), homes.intents.clone(), homes.admission.clone());
-        let (rollouts, shadows) = (homes.rollouts.clone(), homes.shadows.clone());
-        let empty = Snapshot::empty(&homes.upstreams);
-        let snapshot = Arc::new(ArcSwap::from_pointee(empty));
+        let (rollouts, shadows, keys) = (homes.rollouts.clone(), homes.shadows.clone(), homes.tokens.clone());
+        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::empty(&homes.upstreams)));
         checks.set(snapshot.clone(), homes.shadows.clone());
         let readiness = Arc::new(Readiness::default());
-        let audit = Audit::new(clock.clone(), None, readiness.clone(), &mut metrics);
+        let audit_file = loaded.document.admin.audit_file.as_deref().map(|file| loaded.source.resolve(file));
+        let audit = Audit::new(clock.clone(), audit_file, readiness.clone(), &mut metrics);
         let config_metrics = ConfigMetrics::register(&mut metrics);
         let workers_of_intents = Arc::new(Workers::default());
         let make = {
@@ -177,13 +187,15 @@ impl Gateway {
         })?);
         drop(metrics);
 
-        let token = Arc::new(Token::new(None));
+        let tokens = Arc::new(sluicegate_admin::Tokens::new(&[]));
         let parts = Parts {
             server: server.clone(),
             homes,
             freezes: freezes.clone(),
+            webhooks: webhooks.clone(),
+            spans: spans.clone(),
             snapshot: snapshot.clone(),
-            token: token.clone(),
+            tokens: tokens.clone(),
             side: side.clone(),
             log,
             metrics: config_metrics,
@@ -207,23 +219,25 @@ impl Gateway {
                 Arc::new(StoreSection(store.clone())),
                 Arc::new(FencesSection(fences.clone())),
                 Arc::new(IntentsSection(intents.clone())),
+                Arc::new(WebhookSection(webhooks.clone())),
             ],
             audit: audit.clone(),
-            token,
+            tokens,
             clock,
             version: env!("CARGO_PKG_VERSION"),
         });
         control.set_admin(AdminPort::new(admin.router(), side.clone()));
+        // From before the first document on: what it freezes is told too.
+        side.spawn(webhooks::tell(freezes.events(), webhooks, name));
         control.start(loaded)?;
         side.spawn(freezes.run());
         side.spawn(fences.run());
         side.spawn(admission.run());
         side.spawn(rollouts.run());
-        side.spawn(tell_troubles(rollouts, readiness.clone()));
         side.spawn(intents.run(ByFreezes { freezes, snapshot }, ByWorkers(workers_of_intents)));
-        side.spawn(tell_health(store, readiness.clone()));
+        tell_degraded(&side, &readiness, (rollouts, store, keys));
         readiness.set_serving();
-        Ok(Self { control, server, readiness, side, audit, fences, intents, shadows, file })
+        Ok(Self { control, server, readiness, side, audit, fences, intents, shadows, spans, file })
     }
 
     /// Takes the file again whenever it changes, until the gateway is stopped.
@@ -233,11 +247,14 @@ impl Gateway {
         }
     }
 
-    /// Reads the file again and opens the logs of the shadows anew, as SIGHUP asks. Blocking.
+    /// Reads the file again and opens the logs anew, as SIGHUP asks. Blocking.
     pub fn reload(&self) {
         self.shadows.reopen_logs();
         let Some(file) = &self.file else { return };
         let result = self.control.reload(true);
+        if result.is_err() {
+            self.control.reopen_access_log();
+        }
         self.audit.record_blocking(&control::entry(&result, file, "signal"));
     }
 
@@ -275,6 +292,8 @@ impl Gateway {
             tokio::join!(self.intents.stop(), self.fences.idle());
         };
         let closed = self.server.close(limit, beyond).await;
+        // Every request has ended, so every span is there.
+        self.spans.close().await;
         if let Some(admin) = self.control.admin() {
             admin.close().await;
         }
@@ -289,12 +308,12 @@ fn workers(document: &Document) -> usize {
 
 /// Opens the store that the document names. Blocking.
 fn open_store(
-    input: &StoreInput,
+    loaded: &Loaded,
     folder: Option<&Path>,
     clock: &Clock,
     side: &Handle,
 ) -> Result<Store, StartError> {
-    Ok(match (input, folder) {
+    Ok(match (&loaded.document.store, folder) {
         (StoreInput::Embedded(embedded), Some(folder)) => {
             let sync = match embedded.sync {
                 SyncInput::Os => Sync::Os,
@@ -311,6 +330,14 @@ fn open_store(
                     .collect();
                 sluicegate_store::OpenError::new(faults.join("\n"))
             })?;
+            let options = match &redis.password_file {
+                Some(path) => options.with_password(
+                    &secret_file::read(&loaded.source.resolve(path)).map_err(|message| {
+                        sluicegate_store::OpenError::new(format!("store.redis.password_file: {message}"))
+                    })?,
+                ),
+                None => options,
+            };
             Store::new(side.block_on(Redis::open(options)))
         }
         (StoreInput::Memory(_) | StoreInput::Embedded(_), _) => Store::new(Memory::new(clock.clone())),
@@ -321,7 +348,7 @@ fn open_store(
 fn open_homes(
     store: &Store,
     clock: &Clock,
-    (side, workers): (&Handle, usize),
+    (side, workers, name): (&Handle, usize, &str),
     checks: Arc<ByUpstreams>,
     metrics: &mut Registry,
 ) -> Homes {
@@ -341,7 +368,7 @@ fn open_homes(
     let rollouts = sluicegate_rollout::OpenOptions {
         store: store.clone(),
         clock: clock.clone(),
-        gateway: name_of_gateway(&chance),
+        gateway: name.to_owned(),
         chance: chance.clone(),
         checks,
         traffic: Traffic::register(metrics),
@@ -357,8 +384,31 @@ fn open_homes(
         intents: Intents::open(intents, metrics),
         rollouts: Rollouts::open(rollouts, metrics),
         shadows: Shadows::open(shadows, metrics),
+        tokens: Tokens::open(clock.clone(), side.clone(), metrics),
         metrics: RequestMetrics::register(metrics),
     }
+}
+
+/// Opens the home of the webhooks, which no request knows.
+fn open_webhooks(store: &Store, clock: &Clock, side: &Handle, metrics: &mut Registry) -> Webhooks {
+    let options = sluicegate_webhooks::OpenOptions {
+        store: store.clone(),
+        clock: clock.clone(),
+        chance: Arc::new(Chance::from_system()),
+        side: side.clone(),
+    };
+    Webhooks::open(options, metrics)
+}
+
+/// Says in `/readyz` what is not as it should be.
+fn tell_degraded(
+    side: &Handle,
+    readiness: &Arc<Readiness>,
+    (rollouts, store, keys): (Rollouts, Store, Tokens),
+) {
+    side.spawn(tell_troubles(rollouts, readiness.clone()));
+    side.spawn(tell_health(store, readiness.clone()));
+    side.spawn(tell_keys(keys, readiness.clone()));
 }
 
 /// Says in `/readyz` how the store is doing.
@@ -372,6 +422,18 @@ async fn tell_health(store: Store, readiness: Arc<Readiness>) {
         };
         readiness.set_degraded("store", word.map(|word| format!("{}: {word}", store.kind())));
         if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says in `/readyz` when the keys of tokens cannot be fetched.
+async fn tell_keys(tokens: Tokens, readiness: Arc<Readiness>) {
+    let mut changed = tokens.subscribe();
+    loop {
+        changed.borrow_and_update();
+        readiness.set_degraded("jwt", tokens.trouble());
+        if changed.changed().await.is_err() {
             return;
         }
     }
@@ -393,7 +455,7 @@ fn ingress(
     let below: Below = FreezeLayer::new(freezes.clone()).layer(queue);
     workers.join(below.clone(), snapshot.clone());
     let replay = ReplayLayer::new(homes.fences.clone()).layer(below);
-    let classify = ClassifyLayer::new(snapshot.clone()).layer(replay);
-    let stack: Stack = Own::new(classify, snapshot.clone(), homes.intents.clone());
+    let classify = ClassifyLayer::new(snapshot.clone()).holding(homes.fences.budget().clone()).layer(replay);
+    let stack: Stack = Own::new(classify, snapshot.clone(), homes.intents.clone(), freezes.clone());
     Ingress::new(stack, snapshot.clone(), homes.metrics.clone(), Chance::from_system())
 }

@@ -9,6 +9,7 @@ mod admin_port;
 mod backfill;
 pub mod cli;
 mod control;
+mod cors;
 mod demo;
 pub mod gateway;
 pub mod ingress;
@@ -22,22 +23,24 @@ mod serve;
 mod signals;
 pub mod snapshot;
 mod store_sections;
+mod telemetry;
+mod webhooks;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::cli::Command;
 
 pub use logging::LogSwitch;
 pub use metrics::{RequestMetrics, RouteMetrics};
+pub use sluicegate_spans::Connect;
 
-/// Runs the command line of this process.
+/// Runs the command line of this process. Spans are sent by `connect`'s carriers; without it a
+/// document that asks for that is refused.
 #[must_use]
-pub fn main() -> ExitCode {
-    match cli::Cli::parse().command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Client(command) => cli::run_client(&command),
+pub fn main(connect: Option<Connect>) -> ExitCode {
+    match cli::typed() {
+        (Command::Serve(args), _) => serve::run(&args, connect),
+        (Command::Demo(args), _) => demo::run(&args),
+        (Command::Client(command), for_a_program) => cli::run_client(&command, for_a_program, connect),
     }
 }

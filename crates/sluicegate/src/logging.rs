@@ -1,10 +1,12 @@
 //! The gateway's own log, on standard error.
 //!
-//! Its level follows the configuration while the gateway runs; `RUST_LOG` overrides it for
-//! a process that is being looked into. Its form is settled at the start.
+//! Its level follows the configuration while the gateway runs; lines of the audit log are told at
+//! each. `RUST_LOG` overrides both for a process that is being looked into. Its form is settled at
+//! the start.
 
 use std::sync::Arc;
 
+use sluicegate_admin::audit::TARGET as AUDIT;
 use sluicegate_config::document::{LogFormat, LogInput, LogLevel};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -40,10 +42,27 @@ pub(crate) fn start(log: LogInput) -> LogSwitch {
 /// The storage engine tells of each of its steps at `info`; an operator wants its troubles.
 const QUIET: &str = "fjall=warn,lsm_tree=warn";
 
+/// By the document's level; but who has changed what is told at each.
 fn filter(log: LogInput) -> EnvFilter {
-    let by_level = || match log.level {
-        LogLevel::Error => EnvFilter::new("error"),
-        level => EnvFilter::new(format!("{},{QUIET}", level.as_str())),
-    };
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| by_level())
+    let quiet = if log.level == LogLevel::Error { "" } else { QUIET };
+    let by_level = format!("{},{quiet},{AUDIT}=info", log.level.as_str());
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_level))
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_config::document::{LogInput, LogLevel};
+
+    use super::filter;
+
+    #[test]
+    fn changes_are_told_at_every_level() {
+        for level in [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug] {
+            let filter = filter(LogInput { level, ..LogInput::default() }).to_string();
+            assert!(filter.split(',').any(|one| one == "sluicegate::audit=info"), "{filter}");
+            assert!(filter.split(',').any(|one| one == level.as_str()), "{filter}");
+            let quiet = filter.split(',').any(|one| one == "fjall=warn");
+            assert_eq!(quiet, level != LogLevel::Error, "{filter}");
+        }
+    }
 }

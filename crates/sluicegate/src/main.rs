@@ -7,6 +7,12 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+/// What sends spans to collectors, in a build that has it.
+#[cfg(feature = "otlp")]
+const CONNECT: Option<sluicegate::Connect> = Some(sluicegate_otlp::connect);
+#[cfg(not(feature = "otlp"))]
+const CONNECT: Option<sluicegate::Connect> = None;
+
 fn main() -> std::process::ExitCode {
-    sluicegate::main()
+    sluicegate::main(CONNECT)
 }

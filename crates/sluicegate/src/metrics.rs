@@ -6,6 +6,7 @@
 //! | `rag_error_count_total{route}` | those that ended in a 5xx |
 //! | `rag_e2e_latency_seconds{route}` | from the request's head to the end of the answer |
 //! | `sluicegate_refusals_total{route,code}` | answers the gateway made itself |
+//! | `sluicegate_doubts_total{route,why}` | requests that counted as writes because their bodies could not be read |
 //!
 //! Routes come from the configuration, statuses and codes from fixed lists, so the number of
 //! series is bounded. The handles are made with a route's plan.
@@ -18,7 +19,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
-use sluicegate_core::Code;
+use sluicegate_core::{Code, Doubt};
 
 /// How requests that matched no route are called.
 const UNMATCHED: &str = "(none)";
@@ -45,6 +46,12 @@ struct ByCode {
     code: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDoubt {
+    route: String,
+    why: &'static str,
+}
+
 /// The families, and the handles of requests without a route.
 #[derive(Clone, Debug)]
 pub struct RequestMetrics(Arc<Families>);
@@ -55,6 +62,7 @@ struct Families {
     errors: Family<ByRoute, Counter>,
     latency: Family<ByRoute, Histogram, fn() -> Histogram>,
     refusals: Family<ByCode, Counter>,
+    doubts: Family<ByDoubt, Counter>,
     unmatched: RouteMetrics,
 }
 
@@ -70,6 +78,7 @@ impl RequestMetrics {
     /// Registers the families.
     pub fn register(registry: &mut Registry) -> Self {
         let (requests, errors, refusals) = (Family::default(), Family::default(), Family::default());
+        let doubts = Family::default();
         let latency: Family<ByRoute, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
         registry.register("rag_request_count", "Requests ended, by class of status", requests.clone());
@@ -80,8 +89,13 @@ impl RequestMetrics {
             latency.clone(),
         );
         registry.register("sluicegate_refusals", "Answers the gateway made itself", refusals.clone());
+        registry.register(
+            "sluicegate_doubts",
+            "Requests that counted as writes because their bodies could not be read",
+            Family::clone(&doubts),
+        );
         let unmatched = handles(&requests, &errors, &latency, UNMATCHED);
-        Self(Arc::new(Families { requests, errors, latency, refusals, unmatched }))
+        Self(Arc::new(Families { requests, errors, latency, refusals, doubts, unmatched }))
     }
 
     /// The handles of a route.
@@ -93,6 +107,12 @@ impl RequestMetrics {
     /// The handles of requests that matched no route.
     pub(crate) fn unmatched(&self) -> &RouteMetrics {
         &self.0.unmatched
+    }
+
+    /// A request counted as a write since it could not be told what it does.
+    pub(crate) fn doubted(&self, route: &str, doubt: Doubt) {
+        let by = ByDoubt { route: route.to_owned(), why: doubt.as_str() };
+        self.0.doubts.get_or_create(&by).inc();
     }
 
     /// The gateway answers itself.

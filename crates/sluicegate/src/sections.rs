@@ -13,6 +13,7 @@ use sluicegate_admission::Admission;
 use sluicegate_server::Server;
 use sluicegate_shadow::Shadows;
 use sluicegate_upstream::PinFinding;
+use sluicegate_webhooks::Webhooks;
 
 use crate::snapshot::Snapshot;
 
@@ -55,6 +56,19 @@ pub(crate) struct ShadowSection(pub(crate) Shadows);
 impl StatusSection for ShadowSection {
     fn name(&self) -> &'static str {
         "shadows"
+    }
+
+    fn status(&self) -> Shown<'_> {
+        Box::pin(ready(json!(self.0.status())))
+    }
+}
+
+/// Each webhook: what it was told, and what it is still to be told.
+pub(crate) struct WebhookSection(pub(crate) Webhooks);
+
+impl StatusSection for WebhookSection {
+    fn name(&self) -> &'static str {
+        "webhooks"
     }
 
     fn status(&self) -> Shown<'_> {

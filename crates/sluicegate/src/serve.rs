@@ -12,6 +12,7 @@ use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use sluicegate_config::load;
 use sluicegate_server::Inherited;
+use sluicegate_spans::Connect;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
@@ -34,7 +35,7 @@ pub(crate) fn side_runtime() -> io::Result<Runtime> {
 }
 
 /// Runs until a signal ends it.
-pub(crate) fn run(args: &ServeArgs) -> ExitCode {
+pub(crate) fn run(args: &ServeArgs, connect: Option<Connect>) -> ExitCode {
     let inherited = Inherited::from_env();
     let loaded = match load(&args.config) {
         Ok(loaded) => loaded,
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
         Ok(side) => side,
         Err(error) => return invalid(&error),
     };
-    let options = Options { loaded, side: side.handle().clone(), inherited, log };
+    let options = Options { loaded, side: side.handle().clone(), inherited, log, connect };
     let result = side.block_on(async {
         let signals = Signals::listen()?;
         let started = tokio::task::spawn_blocking(|| Gateway::start(options)).await;

@@ -4,30 +4,34 @@
 //! plans, and what the ingress needs before a route is known. A reload builds a whole new
 //! one and swaps it in; requests that are under way keep the plan they were given.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Uri};
 use sluicegate_admission::{Admission, AdmissionPlan, SharedBuckets};
 use sluicegate_body::BodyLimits;
-use sluicegate_classify::{Pattern, RouteEntry, RouteMatch, Router, RpcForm, Rules, input::TenantSource};
+use sluicegate_classify::{RouteEntry, RouteMatch, Router, Rules, TenantFrom};
 use sluicegate_config::{
     Loaded, Problem, Rejected,
     admitted::{route_limits, shared_limits},
-    document::{Document, RefusalForm, RouteInput, WhenFrozen},
+    document::{Document, RouteInput, WhenFrozen},
     problem_at,
 };
-use sluicegate_core::{Deferral, Refusal, RoutePlan, Tenant};
+use sluicegate_core::{Deferral, Refusal, RoutePlan, Tenant, claims::VerifyTokens};
 use sluicegate_idempotency::{Fences, UpstreamPromises};
 use sluicegate_intents::{Intents, IntentsSettings, RouteRules};
 use sluicegate_rollout::{Declared, Pinned, Rollouts};
 use sluicegate_shadow::{ShadowPlan, Shadowing, Shadows};
+use sluicegate_spans::Tracer;
+use sluicegate_tokens::{Tokens, Verifier};
 use sluicegate_upstream::{
-    Prepared, Retries, RouteTimeouts, UpstreamPlan, Upstreams, forward::TrustedPeers, input::UpstreamInput,
+    Prepared, Retries, Rewrite, RouteTimeouts, UpstreamPlan, Upstreams, forward::TrustedPeers,
+    input::UpstreamInput,
 };
 
-use crate::{access_log::AccessLog, metrics::RequestMetrics};
+use crate::{access_log::AccessLog, cors::Cors, ingress::HttpRoute, metrics::RequestMetrics};
 
 mod leads;
+mod presets;
 mod rollouts;
 mod shadows;
 
@@ -40,6 +44,10 @@ pub struct Snapshot {
     rules: Rules,
     pub(crate) trusted_peers: TrustedPeers,
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// What spans are handed to, where the document asks for them.
+    pub(crate) tracer: Option<Arc<Tracer>>,
+    /// Which pages may read the gateway's own answers.
+    pub(crate) cors: Option<Cors>,
     pub(crate) upstreams: Prepared,
     by_name: HashMap<Box<str>, Arc<RouteEntry>>,
     pub(crate) keeping: Keeping,
@@ -51,6 +59,8 @@ pub struct Snapshot {
     pub(crate) gates: Gates,
     /// Where requests are copied to: it holds when the snapshot is taken.
     pub(crate) shadows: Vec<Arc<Shadowing>>,
+    /// What verifies tokens: its keys are those in use when the snapshot is taken.
+    pub(crate) tokens: Option<Arc<Verifier>>,
 }
 
 /// Of each rollout the shadows that it waits for: their routes, and where they go.
@@ -71,6 +81,8 @@ pub struct Homes {
     pub rollouts: Rollouts,
     /// What outlives a reload of shadows.
     pub shadows: Shadows,
+    /// The keys that tokens are verified with.
+    pub tokens: Tokens,
     /// What is counted of requests.
     pub metrics: RequestMetrics,
 }
@@ -92,9 +104,11 @@ impl Snapshot {
     /// One that serves nothing: what stands before the first document is taken.
     pub(crate) fn empty(upstreams: &Upstreams) -> Self {
         Self {
-            rules: Rules { router: Router::new([]), tenant: None, lane: None },
+            rules: Rules { router: Router::new([]), tenant: None, lane: None, tokens: None },
             trusted_peers: TrustedPeers::default(),
             access_log: None,
+            tracer: None,
+            cors: None,
             upstreams: upstreams.prepare(Vec::new()),
             by_name: HashMap::new(),
             keeping: Keeping::default(),
@@ -102,6 +116,7 @@ impl Snapshot {
             rollouts: Vec::new(),
             gates: HashMap::new(),
             shadows: Vec::new(),
+            tokens: None,
         }
     }
 
@@ -110,9 +125,9 @@ impl Snapshot {
         self.by_name.get(name)
     }
 
-    /// Who a request with these headers is for.
-    pub(crate) fn tenant(&self, headers: &HeaderMap) -> Result<Option<Tenant>, Refusal> {
-        self.rules.tenant(headers)
+    /// Who a request with this target and these headers is for.
+    pub(crate) fn tenant(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<Tenant>, Refusal> {
+        self.rules.tenant(uri, headers)
     }
 
     /// A snapshot of `loaded` without an access log, for benches and tests of the stack: its
@@ -122,6 +137,7 @@ impl Snapshot {
         homes.admission.apply(&snapshot.admissions);
         homes.rollouts.apply(snapshot.rollouts.clone());
         homes.shadows.apply(&snapshot.shadows);
+        homes.tokens.apply(snapshot.tokens.as_deref());
         Ok(snapshot)
     }
 
@@ -139,13 +155,14 @@ impl Snapshot {
         let mut header = |path: &str, name: Option<&str>| {
             header_name(loaded, path, name).map_err(|problem| problems.push(problem)).ok().flatten()
         };
-        let tenant = header("tenants.from.header", tenant_header(document));
         let lane = header("lanes.from.header", document.lanes.as_ref().and_then(|lanes| lanes.header()));
+        let (tenant, tokens) = identities(loaded, homes)?;
         let shared = shared_limits(document).map_err(|faults| rejected(loaded, faults))?;
         let shared = homes.admission.shared(&shared);
         let retries = retries(loaded)?;
         let rollouts = rollouts::check(loaded, &prepared).map_err(|problems| Rejected { problems })?;
-        let mut keeping = Keeping { settings: intents(loaded, tenant.as_ref())?, routes: Vec::new() };
+        let mut keeping =
+            Keeping { settings: intents(loaded, tenant_header(tenant.as_ref()))?, routes: Vec::new() };
         let mut making = Making {
             loaded,
             document,
@@ -177,9 +194,16 @@ impl Snapshot {
             return Err(Rejected { problems });
         }
         Ok(Self {
-            rules: Rules { router: Router::new(routes), tenant, lane },
+            rules: Rules {
+                router: Router::new(routes),
+                tenant,
+                lane,
+                tokens: tokens.clone().map(|tokens| tokens as Arc<dyn VerifyTokens>),
+            },
             trusted_peers: TrustedPeers::new(document.trusted_peers.iter().map(|peer| peer.0).collect()),
             access_log,
+            tracer: None,
+            cors: document.cors.as_ref().map(Cors::new),
             upstreams: prepared,
             by_name,
             keeping,
@@ -187,12 +211,15 @@ impl Snapshot {
             rollouts: rollouts.into_iter().map(|rollout| rollout.declared).collect(),
             gates: rollouts::gates(document),
             shadows,
+            tokens,
         })
     }
 }
 
 fn intents(loaded: &Loaded, tenant: Option<&HeaderName>) -> Result<Arc<IntentsSettings>, Rejected> {
-    let settings = loaded.document.intents.check().map_err(|faults| Rejected {
+    let resolve = |path: &Path| loaded.source.resolve(path);
+    let read = loaded.document.intents.with_files(&resolve);
+    let settings = read.and_then(|intents| intents.check()).map_err(|faults| Rejected {
         problems: faults
             .into_iter()
             .map(|(path, message)| problem_at(loaded, &format!("intents.{path}"), message))
@@ -218,11 +245,34 @@ fn retries(loaded: &Loaded) -> Result<Retries, Rejected> {
     })
 }
 
-fn tenant_header(document: &Document) -> Option<&str> {
-    match &document.tenants.as_ref()?.from {
-        TenantSource::Header(name) => Some(name),
-        _ => None,
+/// The header that a tenant stands in as it is, which intents keep.
+fn tenant_header(tenant: Option<&TenantFrom>) -> Option<&HeaderName> {
+    match tenant? {
+        TenantFrom::Header(name) => Some(name),
+        TenantFrom::Query(_) | TenantFrom::ApiKey(_) | TenantFrom::Claim(_) => None,
     }
+}
+
+/// Where the tenant stands, and what verifies tokens where anything goes by a claim.
+fn identities(
+    loaded: &Loaded,
+    homes: &Homes,
+) -> Result<(Option<TenantFrom>, Option<Arc<Verifier>>), Rejected> {
+    let document = &*loaded.document;
+    let tenant = document.tenants.as_ref().map(|tenants| tenants.from.check()).transpose();
+    let tenant =
+        tenant.map_err(|(key, message)| rejected(loaded, vec![(format!("tenants.from.{key}"), message)]))?;
+    let Some(jwt) = document.jwt.as_ref().filter(|_| !document.claims().is_empty()) else {
+        return Ok((tenant, None));
+    };
+    let inside = |(path, message)| (format!("jwt.{path}"), message);
+    let settings =
+        jwt.check().map_err(|faults| rejected(loaded, faults.into_iter().map(inside).collect()))?;
+    let verifier = homes
+        .tokens
+        .verifier(settings, &|path: &Path| loaded.source.resolve(path))
+        .map_err(|fault| rejected(loaded, vec![inside(fault)]))?;
+    Ok((tenant, Some(Arc::new(verifier))))
 }
 
 fn header_name(loaded: &Loaded, path: &str, name: Option<&str>) -> Result<Option<HeaderName>, Problem> {
@@ -254,14 +304,16 @@ impl Making<'_> {
         let (document, homes) = (self.document, self.homes);
         let Some(input) = document.routes.get(at) else { return Err(Faults::new()) };
         let wrong = |key: &str, message: String| vec![(format!("routes[{at}].{key}"), message)];
-        let mut matching = RouteMatch::path(Pattern::new(&input.r#match.path));
-        if let Some(methods) = &input.r#match.methods {
-            matching = matching.methods(methods.iter().map(|method| method.0.clone()));
-        }
+        let inside = |faults: Faults, below: &str| -> Faults {
+            faults.into_iter().map(|(key, message)| (format!("routes[{at}].{below}{key}"), message)).collect()
+        };
+        let matching = input.r#match.check().map_err(|faults| inside(faults, "match."))?;
+        let resolve = |path: &Path| self.loaded.source.resolve(path);
+        let rewrite = input.rewrite(Some(&resolve)).map_err(|faults| inside(faults, ""))?.map(Arc::new);
         let leads =
             Leads::of(document, self.upstreams, input).map_err(|(key, message)| wrong(key, message))?;
         let plan = RoutePlan::new(input.name.as_str(), leads.first.name)
-            .with(self.proxy(input, &leads))
+            .with(self.proxy(input, &leads, rewrite.as_ref()))
             .with(body_limits(document, input, leads.first.settings))
             .with(homes.metrics.route(&input.name));
         let plan = match leads.second {
@@ -285,37 +337,39 @@ impl Making<'_> {
             Some(admission) => plan.with(admission),
             None => plan,
         };
-        let shadows = shadows::part(homes, self.loaded, self.upstreams, input, &leads).map_err(|faults| {
-            let at = |(key, message): (String, String)| (format!("routes[{at}].{key}"), message);
-            faults.into_iter().map(at).collect::<Faults>()
-        })?;
+        let shadows = shadows::part(homes, self.loaded, self.upstreams, input, (&leads, rewrite.as_ref()))
+            .map_err(|faults| inside(faults, ""))?;
         let plan = match shadows {
             Some(shadows) => plan.with(shadows),
             None => plan,
         };
-        let rpc = match input.refusal {
-            RefusalForm::Http => None,
-            RefusalForm::JsonRpc => Some(RpcForm { always_ok: false }),
-            RefusalForm::Rpc => Some(RpcForm { always_ok: true }),
+        let plan = match document.telemetry.otlp {
+            Some(_) => plan.with(HttpRoute(input.r#match.path.as_str().into())),
+            None => plan,
         };
+        let preset = presets::of(document, input).map_err(|message| wrong("preset", message))?;
         let entry = RouteEntry {
             access: input.access,
             lane: input.lane,
             cost,
             deadline: Some(deadline(document, input)),
-            rpc,
+            rpc: presets::rpc_form(input, preset.as_deref()),
+            preset,
+            peek: usize::try_from(input.peek.0).unwrap_or(usize::MAX),
             allow_method_override: input.allow_method_override,
+            claims: document.goes_by_claims(input),
             ..RouteEntry::new(Arc::new(plan))
         };
         Ok((matching, Arc::new(entry)))
     }
 
-    fn proxy(&self, route: &RouteInput, leads: &Leads<'_>) -> UpstreamPlan {
-        let second = leads.second.map(|(lead, _)| Box::new(self.proxy_to(route, lead, None)));
-        self.proxy_to(route, leads.first, second)
+    fn proxy(&self, route: &RouteInput, leads: &Leads<'_>, rewrite: Option<&Arc<Rewrite>>) -> UpstreamPlan {
+        let to = |lead| UpstreamPlan { rewrite: rewrite.cloned(), ..self.proxy_to(route, lead) };
+        let second = leads.second.map(|(lead, _)| Box::new(to(lead)));
+        UpstreamPlan { second, ..to(leads.first) }
     }
 
-    fn proxy_to(&self, route: &RouteInput, to: Lead<'_>, second: Option<Box<UpstreamPlan>>) -> UpstreamPlan {
+    fn proxy_to(&self, route: &RouteInput, to: Lead<'_>) -> UpstreamPlan {
         let (top, own, its) = (&self.document.timeouts, &route.timeouts, &to.settings.timeouts);
         let timeouts = RouteTimeouts {
             connect: its.connect.unwrap_or(top.connect).0,
@@ -331,7 +385,7 @@ impl Making<'_> {
             preserve_host: route.preserve_host,
             rewrite: None,
             whole: false,
-            second,
+            second: None,
         }
     }
 }

@@ -14,6 +14,7 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -33,8 +34,9 @@ impl fmt::Debug for EntryId {
 }
 
 /// Where an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "IntentState")]
 pub enum EntryState {
     /// It waits in its line.
     Queued,

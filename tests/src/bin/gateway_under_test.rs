@@ -1,4 +1,5 @@
-//! The product's own `main`, built beside the tests so that they can start it.
+//! The product's own `main`, built beside the tests so that they can start it: with what its
+//! feature `otlp` adds.
 
 use tikv_jemallocator::Jemalloc;
 
@@ -7,5 +8,5 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> std::process::ExitCode {
-    sluicegate::main()
+    sluicegate::main(Some(sluicegate_otlp::connect))
 }

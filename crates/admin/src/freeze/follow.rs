@@ -8,7 +8,8 @@
 //! proxies and clients from giving the connection up.
 //!
 //! Those who wait are bounded, so that they can never take the connections that an operator
-//! needs: past the bound they get 503 and poll again.
+//! needs: past the bound they get 503 and poll again. Those who wait for a drain have places of
+//! their own: an operator's `freeze --wait` is not turned away because many jobs follow.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -25,7 +26,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sluicegate_core::units::Span;
 use sluicegate_freeze::Freezes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     Shared,
@@ -34,6 +35,9 @@ use crate::{
 
 /// Half of the connections that the port takes.
 pub(crate) const FOLLOWERS: usize = 128;
+
+/// A quarter more, for those who wait for a drain.
+pub(crate) const DRAINS: usize = 64;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -80,14 +84,23 @@ fn wants_events(headers: &HeaderMap) -> bool {
     accepts.into_iter().any(|value| value.contains("text/event-stream"))
 }
 
-/// A place among those who wait, for a freeze or for a rollout.
+/// A place among those who wait for a change, of the freezes or of a rollout.
 pub(crate) fn place(shared: &Shared) -> Result<OwnedSemaphorePermit, Problem> {
-    shared.followers.clone().try_acquire_owned().map_err(|_| {
+    among(&shared.followers, FOLLOWERS, "changes")
+}
+
+/// A place among those who wait for a drain.
+pub(super) fn drain_place(shared: &Shared) -> Result<OwnedSemaphorePermit, Problem> {
+    among(&shared.drains, DRAINS, "drains")
+}
+
+fn among(places: &Arc<Semaphore>, all: usize, what: &str) -> Result<OwnedSemaphorePermit, Problem> {
+    places.clone().try_acquire_owned().map_err(|_| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_followers",
-            "Too many wait for changes",
-            format!("{FOLLOWERS} clients wait for changes already; poll without `wait`, or try again"),
+            "Too many wait already",
+            format!("{all} clients wait for {what} already; poll without `wait`, or try again"),
         )
         .header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     })

@@ -6,11 +6,29 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde_json::{Map, Value};
 use sluicegate_core::units::Span;
 use sluicegate_freeze::{FreezeError, FreezeOrder, Scope};
 
 use crate::problem::Problem;
+
+/// What may be written: the schema of what [`read`] reads.
+#[derive(JsonSchema)]
+#[schemars(rename = "FreezeOrder", deny_unknown_fields)]
+#[expect(dead_code, reason = "it is described and never made: the reading is done by hand, fault by fault")]
+pub(crate) struct Written {
+    /// Why; clients see it.
+    #[schemars(length(max = 1024))]
+    reason: Option<String>,
+    /// Until when; not beside `for`. Without either it holds until it is lifted.
+    until: Option<Timestamp>,
+    /// How long, such as 30m; not beside `until`.
+    #[schemars(rename = "for")]
+    span: Option<Span>,
+    /// What it covers; without it everything.
+    scope: Option<Scope>,
+}
 
 type Faults = Vec<(String, String)>;
 

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sluicegate_rollout::{Command, RolloutStatus};
@@ -19,6 +20,8 @@ use crate::{
     actor::Actor,
     audit::Entry,
     body,
+    endpoint::Endpoint,
+    extract::Segment,
     problem::{Problem, fresh_json},
 };
 
@@ -27,8 +30,10 @@ const LARGEST_ORDER: usize = 16 << 10;
 
 /// What a `POST` may ask for.
 pub(crate) struct Order {
-    /// The last segment of its path.
-    pub(crate) name: &'static str,
+    path: &'static str,
+    /// Its name in code that is made from the description.
+    id: &'static str,
+    says: &'static str,
     /// Its name in the audit log.
     action: &'static str,
     makes: Makes,
@@ -40,29 +45,95 @@ enum Makes {
     Reasoned(fn(Option<String>) -> Command),
 }
 
-pub(crate) static ORDERS: [Order; 8] = [
-    Order { name: "start", action: "rollout_start", makes: Makes::Bare(Command::Start) },
-    Order { name: "advance", action: "rollout_advance", makes: Makes::Bare(Command::Advance) },
-    Order { name: "hold", action: "rollout_hold", makes: Makes::Reasoned(|reason| Command::Hold { reason }) },
-    Order { name: "resume", action: "rollout_resume", makes: Makes::Bare(Command::Resume) },
-    Order { name: "promote", action: "rollout_promote", makes: Makes::Bare(Command::Promote) },
+static ORDERS: [Order; 8] = [
     Order {
-        name: "abort",
+        path: "/rollouts/{name}/start",
+        id: "startRollout",
+        says: "begin a run at its first step",
+        action: "rollout_start",
+        makes: Makes::Bare(Command::Start),
+    },
+    Order {
+        path: "/rollouts/{name}/advance",
+        id: "advanceRollout",
+        says: "take the next step now, whatever the gates say",
+        action: "rollout_advance",
+        makes: Makes::Bare(Command::Advance),
+    },
+    Order {
+        path: "/rollouts/{name}/hold",
+        id: "holdRollout",
+        says: "stay at this step: {\"reason\"} or nothing",
+        action: "rollout_hold",
+        makes: Makes::Reasoned(|reason| Command::Hold { reason }),
+    },
+    Order {
+        path: "/rollouts/{name}/resume",
+        id: "resumeRollout",
+        says: "go on from a hold; the step is looked at anew",
+        action: "rollout_resume",
+        makes: Makes::Bare(Command::Resume),
+    },
+    Order {
+        path: "/rollouts/{name}/promote",
+        id: "promoteRollout",
+        says: "the candidate becomes the active arm",
+        action: "rollout_promote",
+        makes: Makes::Bare(Command::Promote),
+    },
+    Order {
+        path: "/rollouts/{name}/abort",
+        id: "abortRollout",
+        says: "everything on the active arm, at once: {\"reason\"} or nothing",
         action: "rollout_abort",
         makes: Makes::Reasoned(|reason| Command::Abort { reason }),
     },
-    Order { name: "switch", action: "rollout_switch", makes: Makes::Bare(Command::Switch) },
     Order {
-        name: "rollback",
+        path: "/rollouts/{name}/switch",
+        id: "switchRollout",
+        says: "exchange the arms in one step, and watch the new active one",
+        action: "rollout_switch",
+        makes: Makes::Bare(Command::Switch),
+    },
+    Order {
+        path: "/rollouts/{name}/rollback",
+        id: "rollbackRollout",
+        says: "exchange them back: {\"reason\"} or nothing",
         action: "rollout_rollback",
         makes: Makes::Reasoned(|reason| Command::Rollback { reason }),
     },
 ];
 
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let orders = ORDERS.iter().map(|it| {
+        let endpoint = Endpoint::post(it.path, move |shared, name, request| order(it, shared, name, request))
+            .named(it.id, it.says);
+        described(match it.makes {
+            Makes::Bare(_) => endpoint.takes::<body::Nothing>(false),
+            Makes::Reasoned(_) => endpoint.takes::<Reason>(false),
+        })
+    });
+    let weight = Endpoint::put("/rollouts/{name}/weight", weight)
+        .named("weighRollout", "put this percentage of keys on the candidate: {\"weight\": 10}")
+        .takes::<Weight>(true);
+    orders.chain([described(weight)]).collect()
+}
+
+/// What all commands answer.
+fn described(command: Endpoint) -> Endpoint {
+    command
+        .answers::<RolloutStatus>()
+        .refuses(400, &["invalid"])
+        .refuses(404, &["unknown_rollout"])
+        .refuses(409, &["refused", "not_ready", "elsewhere", "busy"])
+        .refuses(503, &["store_unavailable", "only_here"])
+        .refuses(507, &["no_room"])
+}
+
 pub(crate) async fn order(
     order: &'static Order,
     State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let by = Actor::of(&request);
@@ -82,7 +153,7 @@ pub(crate) async fn order(
 
 pub(crate) async fn weight(
     State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let by = Actor::of(&request);
@@ -135,9 +206,12 @@ fn told(status: &RolloutStatus, asked: Value) -> Value {
     told
 }
 
-#[derive(Debug, Deserialize)]
+/// Why it is done.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Reason {
+    /// For whoever reads the history.
+    #[schemars(length(max = 1024))]
     reason: Option<String>,
 }
 
@@ -153,9 +227,12 @@ fn reason(body: &[u8]) -> Result<Option<String>, Problem> {
     Ok(reason.map(|reason| reason.trim().to_owned()).filter(|reason| !reason.is_empty()))
 }
 
-#[derive(Debug, Deserialize)]
+/// A share of keys.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Weight {
+    /// A whole percentage.
+    #[schemars(with = "u8", range(max = 100))]
     weight: Value,
 }
 
@@ -164,7 +241,7 @@ fn percent(body: &[u8]) -> Result<u8, Problem> {
     let Weight { weight } = body::object(body)
         .map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}; {form}")))?;
     let percent =
-        weight.as_u64().and_then(|weight| u8::try_from(weight).ok()).filter(|weight| *weight <= 100);
+        body::whole(&weight).and_then(|weight| u8::try_from(weight).ok()).filter(|weight| *weight <= 100);
     percent.ok_or_else(|| {
         Problem::bad_request(format!("`weight` is {weight}, and that is no share of keys; {form}"))
     })
@@ -176,9 +253,12 @@ mod tests {
 
     #[test]
     fn a_weight_is_a_whole_percentage() {
-        for (body, expected) in
-            [(r#"{"weight": 0}"#, 0), (r#"{"weight": 25}"#, 25), (r#"{"weight": 100}"#, 100)]
-        {
+        for (body, expected) in [
+            (r#"{"weight": 0}"#, 0),
+            (r#"{"weight": 25}"#, 25),
+            (r#"{"weight": 100}"#, 100),
+            (r#"{"weight": 14.0}"#, 14),
+        ] {
             assert_eq!(percent(body.as_bytes()).unwrap(), expected, "{body}");
         }
         for (body, detail) in [

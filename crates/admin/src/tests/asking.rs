@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::Port;
+use super::{Port, described};
 
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -53,11 +53,13 @@ impl Port {
         let read = stream.read_to_string(&mut text);
         tokio::time::timeout(Duration::from_secs(20), read).await.expect("an answer that ends").unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("a whole head");
-        Answer {
+        let answer = Answer {
             status: head.split(' ').nth(1).unwrap().parse().unwrap(),
             head: head.replace("\r\n", "\n"),
             body: body.to_owned(),
-        }
+        };
+        described::check(method, path, &answer);
+        answer
     }
 
     pub(super) async fn send(

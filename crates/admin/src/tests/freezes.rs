@@ -15,7 +15,7 @@ use tokio::{
 use tower::{Layer, Service, ServiceExt};
 
 use super::{Port, admin, port, port_with};
-use crate::freeze::follow::FOLLOWERS;
+use crate::freeze::follow::{DRAINS, FOLLOWERS};
 
 /// A write that is let through and runs until the sender is used.
 async fn running_write(port: &Port) -> oneshot::Sender<()> {
@@ -251,6 +251,39 @@ async fn those_who_follow_are_bounded_and_leave_room_for_an_operator() {
     assert_eq!(port.ask("PUT", "/freeze/manual", &[], "").await.status, 200);
     drop(followers);
     while port.get("/freeze?wait=1ms").await.status == 503 {}
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_drain_are_bounded_and_a_freeze_is_put_all_the_same() {
+    let port = port().await;
+    let end = running_write(&port).await;
+    assert_eq!(port.ask("PUT", "/freeze/manual", &[], "").await.status, 200);
+    let mut waiting = Vec::new();
+    for _ in 0..DRAINS {
+        waiting.push(port.send("GET", "/freeze/manual?wait=1h", &[], "").await);
+    }
+    // Their requests may still be on their way.
+    let refused = async {
+        loop {
+            let answer = port.get("/freeze/manual?wait=1ms").await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(20), refused).await.expect("no place left");
+    let (status, code, detail) = answer.problem();
+    assert_eq!((status, code.as_str()), (503, "too_many_followers"));
+    assert_eq!(
+        detail,
+        format!("{DRAINS} clients wait for drains already; poll without `wait`, or try again")
+    );
+    assert_eq!(port.get("/freeze?wait=1ms").await.status, 200, "who follows has other places");
+    let put = port.ask("PUT", "/freeze/another?wait=1h", &[], "").await.json();
+    assert_eq!((&put["drain"]["drained"], &put["drain"]["in_flight"]), (&json!(false), &json!(1)), "{put}");
+    end.send(()).unwrap();
+    drop(waiting);
+    while port.get("/freeze/manual?wait=1ms").await.status == 503 {}
 }
 
 #[tokio::test(start_paused = true)]

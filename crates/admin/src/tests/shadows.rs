@@ -139,6 +139,15 @@ async fn what_copies_and_comparisons_came_to_is_shown() {
     );
     assert_eq!(both["shadows"][1]["copies"]["sampled_out"], 3);
 
+    // The name of the contract is good for the same.
+    for query in ["", "?to=lab", "?to=nowhere"] {
+        let (one, other) = (
+            port.get(&format!("/shadow/retrieve{query}")).await,
+            port.get(&format!("/shadows/retrieve{query}")).await,
+        );
+        assert_eq!((one.status, one.json()), (other.status, other.json()), "{query}");
+    }
+
     let list = port.get("/shadows").await.json();
     let names = list["shadows"].as_array().unwrap().iter().map(|it| [&it["route"], &it["to"]]);
     assert_eq!(names.collect::<Vec<_>>(), [["answer", "lab"], ["retrieve", "lab"], ["retrieve", "next"]]);

@@ -77,7 +77,7 @@ async fn metrics_come_in_the_form_that_the_scraper_asks_for() {
     for line in [
         "# TYPE sluicegate_admin_requests_total counter",
         "sluicegate_admin_requests_total{endpoint=\"/status\",status=\"200\"} 1",
-        "sluicegate_admin_requests_total{endpoint=\"other\",status=\"404\"} 1",
+        "sluicegate_admin_requests_total{endpoint=\"other\",status=\"404\"} 2",
         "sluicegate_admin_requests_total{endpoint=\"/metrics\",status=\"200\"} 1",
         "sluicegate_admin_audit_failures_total 0",
     ] {

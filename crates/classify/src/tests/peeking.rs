@@ -17,12 +17,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, StreamBody};
 use serde_json::json;
-use sluicegate_core::Refusal;
+use sluicegate_body::Budget;
+use sluicegate_core::{Access, Doubt, PresetName, Refusal, facts::RpcId};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::{entry, read, rules, through};
-use crate::{ClassifyLayer, PeekedBody, RouteEntry, RpcForm, Rules, peek};
+use crate::{ByPreset, ClassifyLayer, PeekedBody, Preset, RouteEntry, RpcForm, Rules, peek};
 
 pub(super) fn rpc_rules() -> Arc<Rules> {
     rules([
@@ -66,7 +67,7 @@ async fn a_json_rpc_id_is_learnt_and_the_body_given_back() {
     let small = call_of(100);
     let largest = call_of(peek::CAP);
     let too_large = call_of(peek::CAP + 1);
-    let id = Some(json!("a-1"));
+    let id = Some(RpcId::One(json!("a-1")));
     let table = [
         ("/mcp", small.as_str(), id.clone()),
         ("/mcp", &largest, id),
@@ -97,7 +98,7 @@ async fn trailers_and_errors_of_a_peeked_body_keep_their_place() {
     let body =
         vec![data("{\"id\":1,"), data(""), data("\"method\":\"x\"}"), Ok(Frame::trailers(trailers.clone()))];
     let seen = through(rpc_rules(), posted("/mcp", steps(body))).await.unwrap();
-    assert_eq!(seen.settled().rpc.as_ref().unwrap().id, json!(1));
+    assert_eq!(seen.settled().rpc.as_ref().unwrap().id, RpcId::One(json!(1)));
     assert_eq!(seen.body.unwrap(), (Bytes::from(r#"{"id":1,"method":"x"}"#), Some(trailers)));
 
     let body = vec![data(r#"{"id":1,"method":"x"}"#), Err("broken".to_owned())];
@@ -164,4 +165,104 @@ async fn other_bodies_are_handed_on_unread() {
     for request in [posted("/other", Unread(10)), plain_text, too_long] {
         assert!(service.clone().oneshot(request).await.is_ok());
     }
+}
+
+/// A route whose bodies tell what is a write, with a cap of 1,000 bytes and a deadline of 2 s.
+fn told_by_body() -> Arc<Rules> {
+    let preset = ByPreset::new(Preset::known(PresetName::Mcp).unwrap(), ["search"]);
+    let entry = RouteEntry {
+        preset: Some(Arc::new(preset)),
+        rpc: Some(RpcForm::default()),
+        peek: 1000,
+        deadline: Some(Duration::from_secs(2)),
+        ..entry("mcp")
+    };
+    let open = RouteEntry { access: Some(Access::Read), ..entry.clone() };
+    rules([("/open", open), ("/{*rest}", entry)])
+}
+
+fn tool(name: &str) -> Bytes {
+    json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": name } })
+        .to_string()
+        .into()
+}
+
+#[tokio::test]
+async fn the_body_tells_what_is_a_write_and_comes_back_as_it_was() {
+    let long = Bytes::from(call_of(1001));
+    let table = [
+        ("/mcp", tool("search"), Access::Read, None),
+        ("/mcp", tool("delete"), Access::Write, None),
+        ("/mcp", "{".into(), Access::Write, Some(Doubt::Form)),
+        ("/mcp", long.clone(), Access::Write, Some(Doubt::Large)),
+        ("/open", tool("delete"), Access::Read, None),
+        ("/open", long, Access::Read, None),
+    ];
+    for (path, body, access, doubt) in table {
+        let chunks: Vec<Step> = body.chunks(100).map(|chunk| data(chunk.to_vec())).collect();
+        for seen in [
+            through(told_by_body(), posted(path, Full::new(body.clone()))).await.unwrap(),
+            through(told_by_body(), posted(path, steps(chunks))).await.unwrap(),
+        ] {
+            assert_eq!((seen.settled().access, seen.facts.doubt()), (access, doubt), "{path} {body:?}");
+            assert_eq!(seen.body.unwrap().0, body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_a_write() {
+    let mut waits = posted("/mcp", Full::new(tool("search")));
+    waits.headers_mut().insert("expect", HeaderValue::from_static("100-continue"));
+    let mut plain = posted("/mcp", Full::new(tool("search")));
+    plain.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    for (request, doubt) in [(waits, Doubt::Waits), (plain, Doubt::Form)] {
+        let seen = through(told_by_body(), request).await.unwrap();
+        assert_eq!((seen.settled().access, seen.facts.doubt()), (Access::Write, Some(doubt)));
+    }
+    let broken = vec![data(tool("search")), Err("broken".to_owned())];
+    let seen = through(told_by_body(), posted("/mcp", steps(broken))).await.unwrap();
+    assert_eq!((seen.settled().access, seen.facts.doubt()), (Access::Write, Some(Doubt::Broken)));
+    assert_eq!(seen.body.unwrap_err(), "broken");
+    let get = Request::get("/mcp").body(Full::default()).unwrap();
+    let seen = through(told_by_body(), get).await.unwrap();
+    assert_eq!((seen.settled().access, seen.facts.doubt()), (Access::Read, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_in_time_is_a_write() {
+    let late = stream::once(Box::pin(async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        data(tool("search"))
+    }));
+    let began = Instant::now();
+    let seen = through(told_by_body(), posted("/mcp", StreamBody::new(Box::pin(late)))).await.unwrap();
+    assert_eq!((seen.settled().access, seen.facts.doubt()), (Access::Write, Some(Doubt::Broken)));
+    assert_eq!((seen.body.unwrap().0, began.elapsed()), (tool("search"), Duration::from_secs(10)));
+}
+
+#[tokio::test]
+async fn what_is_read_counts_until_it_has_gone_on() {
+    let budget = Budget::new(150);
+    let taken = budget.clone();
+    let service = ClassifyLayer::new(told_by_body()).holding(budget.clone()).layer(service_fn(
+        move |request: Request<PeekedBody<Full<Bytes>>>| {
+            let held = taken.taken();
+            async move {
+                let facts = request.extensions().get::<sluicegate_core::Facts>().cloned().unwrap();
+                let body = read(request.into_body()).await.unwrap().0;
+                Ok::<_, Refusal>(Response::new((held, facts.doubt(), body)))
+            }
+        },
+    ));
+    let small = tool("search");
+    let (held, doubt, body) =
+        service.clone().oneshot(posted("/mcp", Full::new(small.clone()))).await.unwrap().into_body();
+    assert!((small.len()..150).contains(&held), "{held} bytes are held");
+    assert_eq!((doubt, body), (None, small));
+    assert_eq!(budget.taken(), 0, "it has been given back");
+    let large = Bytes::from(call_of(200));
+    let (held, doubt, body) =
+        service.oneshot(posted("/mcp", Full::new(large.clone()))).await.unwrap().into_body();
+    assert_eq!((held, doubt, body), (0, Some(Doubt::NoRoom), large));
 }

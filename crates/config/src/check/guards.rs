@@ -1,6 +1,7 @@
 //! What the guards over the store check of their own sections, and what they need of others.
 
 use sluicegate_upstream::Retries;
+use sluicegate_webhooks::WebhookInput;
 
 use super::Findings;
 use crate::{
@@ -24,6 +25,12 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
     }
     if let Err(faults) = document.intents.check() {
         tell(found, "intents", faults);
+    }
+    for (path, message) in WebhookInput::faults(&document.webhooks) {
+        found.fault(format!("webhooks{path}"), message);
+    }
+    if let Some(cors) = &document.cors {
+        tell(found, "cors", cors.faults());
     }
     for (at, route) in document.routes.iter().enumerate() {
         let path = format!("routes[{at}]");

@@ -1,7 +1,5 @@
 //! Routes: their names, where they lead, and whether each can be reached.
 
-use sluicegate_classify::input::{MatchInput, TenantSource};
-
 use super::{Findings, name_fault, unknown, values::positive};
 use crate::{
     Document,
@@ -49,12 +47,6 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
             positive(found, &format!("{path}.{key}"), span);
         }
     }
-    if let Some(tenants) = &document.tenants
-        && let TenantSource::Header(name) = &tenants.from
-        && let Some(message) = header_fault(name, "x-tenant-id")
-    {
-        found.fault("tenants.from.header", message);
-    }
 }
 
 /// What is wrong with the name of a header.
@@ -86,7 +78,7 @@ fn methods(path: &str, route: &RouteInput, found: &mut Findings) {
 /// A route that an earlier one leaves nothing to is a slip in the order.
 fn reachable(path: &str, route: &RouteInput, before: &[RouteInput], found: &mut Findings) {
     let Some((first, earlier)) =
-        before.iter().enumerate().find(|(_, other)| covers(&other.r#match, &route.r#match))
+        before.iter().enumerate().find(|(_, other)| other.r#match.covers(&route.r#match))
     else {
         return;
     };
@@ -96,13 +88,4 @@ fn reachable(path: &str, route: &RouteInput, before: &[RouteInput], found: &mut 
         shortened(&earlier.name)
     );
     found.fault(format!("{path}.match"), message);
-}
-
-fn covers(one: &MatchInput, other: &MatchInput) -> bool {
-    let methods = match (&one.methods, &other.methods) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(one), Some(other)) => !other.is_empty() && other.iter().all(|method| one.contains(method)),
-    };
-    methods && one.path.covers(&other.path)
 }

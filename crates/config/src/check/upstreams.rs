@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use sluicegate_core::units::Span;
-use sluicegate_upstream::input::{HealthInput, UpstreamInput};
+use sluicegate_upstream::{
+    affinity::AffinityInput,
+    input::{HealthInput, UpstreamInput},
+};
 
 use super::{Findings, name_fault, values::positive};
 use crate::{Document, yaml::shortened};
@@ -30,6 +33,16 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
         for error in upstream.breaker.faults() {
             found.fault(format!("{path}.{}", error.path), error.message);
         }
+        if let Some(Err((key, message))) = upstream.affinity.as_ref().map(AffinityInput::check) {
+            found.fault(format!("{path}.affinity.{key}"), message);
+        }
+        if upstream.affinity.is_some() && upstream.endpoints.len() == 1 {
+            found.warn(format!("{path}.affinity"), "there is one endpoint, where every session is anyhow");
+        }
+        if upstream.resolve < Span::secs(1) {
+            let message = format!("`{}` is below 1s, which would be a flood", upstream.resolve);
+            found.fault(format!("{path}.resolve"), message);
+        }
         if upstream.concurrent == Some(0) {
             let message = "0 would let nothing run; write 1 or more, or remove the key for no limit";
             found.fault(format!("{path}.concurrent"), message);
@@ -55,6 +68,15 @@ pub(super) fn check(document: &Document, found: &mut Findings) {
         if let Some(tls) = &upstream.tls {
             if tls.ca.as_deref().is_some_and(|ca| ca == Path::new("")) {
                 found.fault(format!("{path}.tls.ca"), "the path is empty; name a PEM file");
+            }
+            match (&tls.cert, &tls.key) {
+                (Some(_), None) => {
+                    found.fault(format!("{path}.tls.cert"), "its key is missing; name it in `key`");
+                }
+                (None, Some(_)) => {
+                    found.fault(format!("{path}.tls.key"), "its certificate is missing; name it in `cert`");
+                }
+                _ => {}
             }
             if tls.server_name.as_deref().is_some_and(|name| !host_fits(name)) {
                 found.fault(format!("{path}.tls.server_name"), "this is not the name of a host");

@@ -18,7 +18,7 @@ pub struct LimitsInput {
     /// The largest request body; without it there is no limit, since bodies are not gathered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<Size>,
-    /// The largest request head, request line included.
+    /// The largest request head, request line included; heads of answers over HTTP/1.1 may be as large, and 64 KiB at least.
     pub max_headers: Size,
     /// Requests per second; with `burst`, the numbers of a bucket.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,10 +5,15 @@
 //! and `routes` are required. The doc comment of a field is its line in the JSON Schema.
 
 mod admin;
+mod claims;
+mod cors;
 mod limits;
+mod presets;
 mod process;
+mod rewrite;
 mod route;
 mod store;
+mod telemetry;
 
 use std::collections::BTreeMap;
 
@@ -20,14 +25,19 @@ use sluicegate_idempotency::FencesInput;
 use sluicegate_intents::IntentsInput;
 use sluicegate_rollout::RolloutInput;
 use sluicegate_server::input::ListenInput;
+use sluicegate_spans::OtlpInput;
+use sluicegate_tokens::JwtInput;
 use sluicegate_upstream::input::{RetriesInput, UpstreamInput};
+use sluicegate_webhooks::WebhookInput;
 
 pub use self::{
-    admin::AdminInput,
+    admin::{AdminInput, AdminRole, AdminTokenFile, AdminTokenInput},
+    cors::CorsInput,
     limits::{LanesInput, LimitsInput, RouteLimitsInput, RouteTimeoutsInput, TimeoutsInput},
     process::{AccessLogInput, LogFormat, LogInput, LogLevel, PeerInput, ShutdownInput},
     route::{RefusalForm, RolloutRef, RouteInput, UpstreamRef, WhenFrozen, WritesInput},
     store::{EmbeddedInput, MemoryInput, StoreInput, SyncInput},
+    telemetry::TelemetryInput,
 };
 
 /// The configuration of a gateway: YAML or JSON. Only `listen`, `upstreams` and `routes` are required.
@@ -48,6 +58,9 @@ pub struct Document {
     /// Who a request is for; without it requests have no tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenants: Option<TenantsInput>,
+    /// How the tokens of clients are verified; without it nothing can go by a claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtInput>,
     /// People who wait, and jobs that do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lanes: Option<LanesInput>,
@@ -68,6 +81,12 @@ pub struct Document {
     /// The write freeze.
     #[serde(default)]
     pub freeze: FreezeInput,
+    /// Who is told of freezes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<WebhookInput>,
+    /// Which pages of other origins may read the gateway's own answers; without it none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<CorsInput>,
     /// What all idempotency keys together may take.
     #[serde(default)]
     pub fences: FencesInput,
@@ -91,6 +110,9 @@ pub struct Document {
     /// One JSON line per request; without it none is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<AccessLogInput>,
+    /// What is sent elsewhere of each request.
+    #[serde(default)]
+    pub telemetry: TelemetryInput,
     /// The gateway's own log, on standard error.
     #[serde(default)]
     pub log: LogInput,
@@ -108,6 +130,12 @@ impl Document {
         // They are there to carry the gateway's own credentials.
         for value in shown.intents.headers.values_mut() {
             "[redacted]".clone_into(value);
+        }
+        shown.webhooks.iter_mut().for_each(WebhookInput::redact);
+        shown.telemetry.otlp.iter_mut().for_each(OtlpInput::redact);
+        shown.jwt.iter_mut().for_each(JwtInput::redact);
+        for route in &mut shown.routes {
+            route.request.redact();
         }
         for shadows in shown.routes.iter_mut().filter_map(|route| route.shadow.as_mut()) {
             shadows.redact();

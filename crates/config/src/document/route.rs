@@ -8,9 +8,10 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use sluicegate_classify::input::MatchInput;
-use sluicegate_core::{Access, Lane};
+use sluicegate_core::{Access, Lane, PresetName, units::Size};
 use sluicegate_idempotency::IdempotencyInput;
 use sluicegate_shadow::{AnswersInput, ShadowsInput};
+use sluicegate_upstream::rewrite::FieldsInput;
 
 use super::limits::{RouteLimitsInput, RouteTimeoutsInput};
 
@@ -22,7 +23,7 @@ pub struct RouteInput {
     pub name: String,
     /// Which requests it takes.
     pub r#match: MatchInput,
-    /// Whether its requests may change stored state; without it the method tells.
+    /// Whether its requests may change stored state; without it `preset` tells, and without that the method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
     /// The lane of its requests, whatever they say; without it `lanes.from` tells, and without that they are interactive.
@@ -36,15 +37,27 @@ pub struct RouteInput {
     /// Its own timeouts, instead of those of the upstream or the top level.
     #[serde(default)]
     pub timeouts: RouteTimeoutsInput,
-    /// The form in which its refusals are worded.
-    #[serde(default)]
-    pub refusal: RefusalForm,
+    /// The form in which its refusals are worded; without it `http`, or `json_rpc` where the preset is `mcp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalForm>,
     /// Whether method-override headers are passed on; otherwise they are stripped.
     #[serde(default)]
     pub allow_method_override: bool,
     /// Whether the client's Host is passed on; otherwise it becomes the endpoint's.
     #[serde(default = "yes")]
     pub preserve_host: bool,
+    /// The Host that is sent to the upstream instead of the client's: a host, or host and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What the path loses at its beginning before it is forwarded; the route's path must begin with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<String>,
+    /// Header fields set and removed on requests, last of all before they are sent.
+    #[serde(default, skip_serializing_if = "FieldsInput::is_empty")]
+    pub request: FieldsInput,
+    /// Header fields set and removed on the upstream's answers; not on the gateway's own.
+    #[serde(default, skip_serializing_if = "FieldsInput::is_empty")]
+    pub response: FieldsInput,
     /// What happens to its writes during a freeze.
     #[serde(default)]
     pub when_frozen: WhenFrozen,
@@ -57,12 +70,15 @@ pub struct RouteInput {
     /// Where its answers have ids, scores and texts, for whoever compares them.
     #[serde(default, skip_serializing_if = "AnswersInput::is_empty")]
     pub answers: AnswersInput,
-    /// Not available yet. The known API behind it, which tells reads from writes.
+    /// The known API behind it, which tells reads from writes and where its answers have what; without it that of the upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preset: Option<String>,
-    /// Not available yet. The MCP tools that only read; any other is a write.
+    pub preset: Option<PresetName>,
+    /// The MCP tools that only read; any other is a write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_tools: Option<Vec<String>>,
+    /// How much of a body is read where the body tells reads from writes; a larger one is a write.
+    #[serde(default = "default_peek")]
+    pub peek: Size,
 }
 
 impl RouteInput {
@@ -150,11 +166,10 @@ impl JsonSchema for UpstreamRef {
 }
 
 /// The form in which a route's refusals are worded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalForm {
     /// Problem details; gRPC requests get gRPC.
-    #[default]
     Http,
     /// Requests with a JSON-RPC id get a JSON-RPC error under the same status.
     JsonRpc,
@@ -171,6 +186,10 @@ pub enum WhenFrozen {
     Refuse,
     /// It is kept as an intent and applied after the freeze; needs `idempotency`; a write without a key is refused.
     Queue,
+}
+
+const fn default_peek() -> Size {
+    Size::kib(64)
 }
 
 const fn yes() -> bool {

@@ -92,6 +92,8 @@ impl<'t> Deserializer<'t> for Reader<'t, '_> {
 
     fn deserialize_any<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Error> {
         let result = match &self.node.value {
+            // Of what came from the environment only a reader that wants a number may make one.
+            Value::Scalar(scalar) if scalar.written.is_some() => visitor.visit_borrowed_str(&scalar.text),
             Value::Scalar(scalar) => match scalar.kind {
                 Kind::Null => visitor.visit_unit(),
                 Kind::Bool(value) => visitor.visit_bool(value),

@@ -41,12 +41,9 @@ fn the_reference_has_the_shape_of_a_document_in_every_form_it_shows() {
 }
 
 #[test]
-fn the_reference_is_refused_only_for_what_comes_later() {
-    let rejected = parse(REFERENCE, &Source::sent(".".as_ref())).unwrap_err();
-    for problem in rejected.problems {
-        assert!(problem.message.contains("is not available yet"), "{problem}");
-        let near: String = REFERENCE.lines().skip(problem.line.saturating_sub(2)).take(2).collect();
-        assert!(near.contains("LATER"), "the reference does not say so: {problem}");
+fn the_reference_is_taken_as_it_stands() {
+    if let Err(rejected) = parse(REFERENCE, &Source::sent(".".as_ref())) {
+        panic!("{:#?}", rejected.problems);
     }
 }
 
@@ -219,5 +216,5 @@ fn the_schema_marks_what_comes_later() {
         })
         .map(|(key, _)| key.as_str())
         .collect();
-    assert_eq!(later, ["preset", "read_tools"]);
+    assert_eq!(later, [""; 0]);
 }

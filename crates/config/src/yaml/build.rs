@@ -4,13 +4,25 @@ use std::{collections::HashMap, sync::Arc};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
-use super::{Entry, Fault, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Pos, Scalar, Value, shortened};
+use super::{
+    Entry, Fault, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Pos, Scalar, Value,
+    reference::{Written, from_environment, resolve},
+    shortened,
+};
 
 /// After so many keys given twice the operator has enough to do.
 const MOST_FAULTS: usize = 25;
 
+/// Finds a variable; or why what it holds cannot be taken.
+type Lookup<'l> = &'l dyn Fn(&str) -> Result<Option<String>, String>;
+
 /// The tree of a document, or what is wrong with its text.
 pub(crate) fn build(text: &str) -> Result<Arc<Node>, Vec<Fault>> {
+    build_with(text, &from_environment)
+}
+
+/// The same, with variables of the environment found by `lookup`.
+pub(crate) fn build_with(text: &str, lookup: Lookup<'_>) -> Result<Arc<Node>, Vec<Fault>> {
     if text.len() > MAX_BYTES {
         let message = format!("the document has {} bytes; {} MiB is the most", text.len(), MAX_BYTES >> 20);
         return Err(vec![fault(Pos { line: 1, column: 1 }, message)]);
@@ -19,7 +31,7 @@ pub(crate) fn build(text: &str) -> Result<Arc<Node>, Vec<Fault>> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let taken = match event {
-            Ok((event, span)) => builder.take(event, pos(&span.start)),
+            Ok((event, span)) => builder.take(event, pos(&span.start), lookup),
             Err(error) => Err(syntax(text, &error)),
         };
         if let Err(fault) = taken {
@@ -59,7 +71,7 @@ enum Inside {
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, pos: Pos) -> Result<(), Fault> {
+    fn take(&mut self, event: Event<'_>, pos: Pos, lookup: Lookup<'_>) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -70,11 +82,12 @@ impl Builder {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let as_text = tagged(tag.as_deref(), pos)?;
-                let text = text.into_owned();
-                let scalar = if as_text || style != ScalarStyle::Plain {
-                    Scalar::quoted(text)
-                } else {
-                    Scalar::plain(text)
+                let is_text = as_text || style != ScalarStyle::Plain;
+                let make = if is_text { Scalar::quoted } else { Scalar::plain };
+                let scalar = match self.resolved(&text, pos, lookup) {
+                    // Quoted or not: in a flow mapping a reference must be.
+                    Some((resolved, written)) => Scalar::plain(resolved).written(written),
+                    None => make(text.into_owned()),
                 };
                 return self.add(anchor, Node::new(pos, Value::Scalar(scalar)));
             }
@@ -105,6 +118,37 @@ impl Builder {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What a value comes to that refers to the environment; a fault is noted, and the rest is read.
+    fn resolved(&mut self, text: &str, pos: Pos, lookup: Lookup<'_>) -> Option<(String, Written)> {
+        let is_key =
+            self.open.last().is_some_and(|frame| matches!(frame.inside, Inside::Map { key: None, .. }));
+        if is_key {
+            return None;
+        }
+        resolve(text, lookup).unwrap_or_else(|message| {
+            if self.faults.len() < MOST_FAULTS {
+                let path = self.path();
+                self.faults.push(Fault { pos, path, message });
+            }
+            None
+        })
+    }
+
+    /// Where the next value belongs.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for frame in &self.open {
+            match &frame.inside {
+                Inside::List(items) => super::push_index(&mut path, items.len()),
+                // The innermost has no key any more where a key is told of.
+                Inside::Map { key, .. } => {
+                    super::push_key(&mut path, key.as_ref().map_or("", |(key, _)| key));
+                }
+            }
+        }
+        path
     }
 
     fn add(&mut self, anchor: usize, node: Node) -> Result<(), Fault> {
@@ -145,16 +189,7 @@ impl Builder {
     }
 
     fn given_twice(&mut self, key: &str, pos: Pos, first: usize) {
-        let mut path = String::new();
-        for frame in &self.open {
-            match &frame.inside {
-                Inside::List(items) => super::push_index(&mut path, items.len()),
-                // The innermost has no key any more: it is the one that is told.
-                Inside::Map { key, .. } => {
-                    super::push_key(&mut path, key.as_ref().map_or("", |(key, _)| key));
-                }
-            }
-        }
+        let mut path = self.path();
         super::push_key(&mut path, key);
         if self.faults.len() >= MOST_FAULTS {
             return;

@@ -1,11 +1,15 @@
 //! Plain scalars by the core schema of YAML 1.2.2 (section 10.3.2): `true` and `null` are
 //! not text, `yes` and `on` are.
 
+use super::reference::Written;
+
 /// A scalar: how it was written, and what that means where no text is wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scalar {
     pub(crate) text: String,
     pub(crate) kind: Kind,
+    /// How it is written, where it refers to the environment.
+    pub(crate) written: Option<Box<Written>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,17 +24,29 @@ pub(crate) enum Kind {
 impl Scalar {
     /// A quoted or block scalar.
     pub(crate) fn quoted(text: String) -> Self {
-        Self { text, kind: Kind::Text }
+        Self { text, kind: Kind::Text, written: None }
     }
 
     /// A plain scalar.
     pub(crate) fn plain(text: String) -> Self {
         let kind = kind(&text);
-        Self { text, kind }
+        Self { text, kind, written: None }
+    }
+
+    /// The same, made of what stands in the environment: never nothing, since it was written.
+    pub(crate) fn written(mut self, written: Written) -> Self {
+        if self.kind == Kind::Null {
+            self.kind = Kind::Text;
+        }
+        self.written = Some(Box::new(written));
+        self
     }
 
     /// What it is, in words.
     pub(crate) fn describe(&self) -> String {
+        if let Some(written) = &self.written {
+            return format!("what `{}` stands for", shortened(&written.text));
+        }
         match self.kind {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(value) => value.to_string(),

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Code, Refusal};
-use crate::{Access, Classified, Facts, Lane, RoutePlan, facts::Rpc};
+use crate::{
+    Access, Classified, Facts, Lane, RoutePlan,
+    facts::{Rpc, RpcId},
+};
 
 fn facts(grpc: bool) -> Facts {
     Facts::new(HeaderValue::from_static("req-1"), None, Instant::now(), grpc)
@@ -51,19 +54,25 @@ async fn grpc_gets_trailers_only() {
     assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
 }
 
+/// Facts of a request that speaks JSON-RPC.
+fn rpc(id: RpcId, always_ok: bool) -> Facts {
+    let facts = facts(false);
+    facts.classify(Classified {
+        route: Arc::new(RoutePlan::new("tools", "stable")),
+        access: Access::Write,
+        tenant: None,
+        lane: Lane::Interactive,
+        cost: 1,
+        deadline: None,
+        rpc: Some(Rpc { id, always_ok }),
+    });
+    facts
+}
+
 #[tokio::test]
 async fn json_rpc_gets_an_error_under_its_own_id() {
     for (always_ok, status) in [(false, 503), (true, 200)] {
-        let facts = facts(false);
-        facts.classify(Classified {
-            route: Arc::new(RoutePlan::new("tools", "stable")),
-            access: Access::Write,
-            tenant: None,
-            lane: Lane::Interactive,
-            cost: 1,
-            deadline: None,
-            rpc: Some(Rpc { id: json!("call-7"), always_ok }),
-        });
+        let facts = rpc(RpcId::One(json!("call-7")), always_ok);
         let response = frozen().into_response(&facts);
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["retry-after"], "2");
@@ -71,6 +80,27 @@ async fn json_rpc_gets_an_error_under_its_own_id() {
         assert_eq!((&body["jsonrpc"], &body["id"]), (&json!("2.0"), &json!("call-7")));
         assert_eq!(body["error"]["data"]["code"], "read_only");
         assert_eq!(body["error"]["data"]["status"], 503);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_gets_an_error_for_each_of_its_requests() {
+    for (always_ok, status) in [(false, 503), (true, 200)] {
+        let facts = rpc(RpcId::Batch(vec![json!(7), json!("a"), json!(7)]), always_ok);
+        let response = frozen().into_response(&facts);
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (status, &HeaderValue::from_static("2"))
+        );
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let body = body(response).await;
+        let errors = body.as_array().unwrap();
+        let ids: Vec<_> = errors.iter().map(|error| &error["id"]).collect();
+        assert_eq!(ids, [&json!(7), &json!("a"), &json!(7)]);
+        for error in errors {
+            assert_eq!((&error["jsonrpc"], &error["error"]["code"]), (&json!("2.0"), &json!(-32000)));
+            assert_eq!(error["error"]["data"]["code"], "read_only");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is a record of the store, so that it survives restarts and holds for every gateway that
 //! shares the store. The others see it within a second.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_store::{Expect, Put, RecordKey, StoreError, Swapped, Tag};
 
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// A pause that holds.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct PausedRecord {
     /// Since when: milliseconds since 1970.
     pub since_ms: u64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_store::{
     Entry, EntryId, EntryState, Health, StoreError,
@@ -33,7 +34,7 @@ pub struct IntentQuery {
 }
 
 /// One page of intents, the oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct IntentPage {
     /// The intents.
     pub intents: Vec<IntentRecord>,
@@ -43,7 +44,7 @@ pub struct IntentPage {
 }
 
 /// An intent as an operator sees it. Its body and headers are not shown.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct IntentRecord {
     /// Its id.
     pub id: String,
@@ -78,7 +79,7 @@ pub struct IntentRecord {
 }
 
 /// The upstream's answer as an operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct ResponseRecord {
     /// Its status.
     pub status: u16,
@@ -87,7 +88,7 @@ pub struct ResponseRecord {
 }
 
 /// How the backfill is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct IntentsStatus {
     /// How many intents are in each state.
     pub count: BTreeMap<String, u64>,
@@ -112,7 +113,8 @@ pub struct IntentsStatus {
 }
 
 /// Something that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "IntentError")]
 pub struct ErrorRecord {
     /// When.
     pub at: Timestamp,

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde_json::{Value, json};
 use sluicegate_core::{
     Access, Arm, Chance, Code, CookieName, Facts, Pins, Refusal, RespondLayer, Role, RoutePlan, Slot,
-    facts::Rpc,
+    facts::{Rpc, RpcId},
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::MapErrLayer};
 
@@ -327,7 +327,7 @@ async fn a_refusal_is_worded_for_grpc_and_json_rpc() {
         lane: sluicegate_core::Lane::Interactive,
         cost: 1,
         deadline: None,
-        rpc: Some(Rpc { id: json!(7), always_ok: false }),
+        rpc: Some(Rpc { id: RpcId::One(json!(7)), always_ok: false }),
     });
     let (answer, _) = send(&rig, request(&facts, &wrong)).await;
     let body: Value = serde_json::from_slice(answer.body()).unwrap();

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
@@ -12,7 +13,7 @@ use crate::stats::Report;
 pub type ArmPins = BTreeMap<String, BTreeMap<String, String>>;
 
 /// One change of a rollout, with what it was made from.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct Decision {
     /// One more with each decision.
     pub seq: u64,
@@ -50,7 +51,8 @@ pub struct Decision {
 }
 
 /// Who made a change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "DecisionActor")]
 pub struct Actor {
     /// What they are.
     pub kind: ActorKind,
@@ -59,7 +61,7 @@ pub struct Actor {
 }
 
 /// What somebody is who makes a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// A person or a script.
@@ -101,7 +103,7 @@ impl fmt::Display for Actor {
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
     /// The document named the upstreams.

@@ -2,14 +2,16 @@
 
 use std::{fmt, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_core::Role;
 
 use super::{found::is_inside, words};
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "RolloutVerdict")]
 pub enum Verdict {
     /// Go on: every gate is passed.
     Pass,
@@ -44,7 +46,7 @@ impl fmt::Display for Verdict {
 }
 
 /// A thing that is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
     /// The error rate that passes a step.
@@ -86,7 +88,7 @@ impl fmt::Display for Gate {
 }
 
 /// The arm that was judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Judged {
     /// The active arm, after a switch.
@@ -105,7 +107,8 @@ impl From<Role> for Judged {
 }
 
 /// What was found in a window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RolloutReport")]
 pub struct Report {
     /// What is to be done.
     pub verdict: Verdict,
@@ -121,16 +124,18 @@ pub struct Report {
     pub short_of: [u64; 2],
     /// How long the window lasted, in seconds.
     #[serde(with = "seconds")]
+    #[schemars(with = "f64")]
     pub elapsed: Duration,
     /// How long a step must still last, in seconds.
     #[serde(with = "seconds")]
+    #[schemars(with = "f64")]
     pub remaining: Duration,
     /// Which window of the run it was, from zero.
     pub window: u32,
 }
 
 /// What was found of one gate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GateReport {
     /// Which one.
     pub gate: Gate,

@@ -1,7 +1,7 @@
 //! What `keys` and `intents` have in common: asking for one thing or for many, and saying what
 //! was found out about a write.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{io, num::NonZeroUsize, time::Duration};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -122,9 +122,7 @@ impl<'a> Asking<'a> {
             Err(error) => error,
         };
         let ClientError::Refused { problem, .. } = &error else { return Err(error.into()) };
-        if self.json {
-            output::json(to.out, &problem.body)?;
-        }
+        print_refusal(&error, self.json, to)?;
         match in_words(problem) {
             Some(words) => Err(Failure::Other(words)),
             None => Err(error.into()),
@@ -162,6 +160,14 @@ impl<'a> Asking<'a> {
                 }
             }
         }
+    }
+}
+
+/// A refusal is an answer, too: printed as it came where JSON is wanted.
+pub(super) fn print_refusal(error: &ClientError, json: bool, to: &mut Streams<'_>) -> io::Result<()> {
+    match error {
+        ClientError::Refused { problem, .. } if json => output::json(to.out, &problem.body),
+        _ => Ok(()),
     }
 }
 

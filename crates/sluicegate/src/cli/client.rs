@@ -44,8 +44,15 @@ pub(crate) enum ClientError {
     NoAnswer { url: String, limit: Duration },
     #[error("`{url}` is not an address: {reason}\nWrite it as http://127.0.0.1:9901.")]
     BadAddress { url: String, reason: String },
-    #[error("cannot read the token file {path}: {reason}")]
+    #[error(
+        "cannot read the token file {path}: {reason}\nWrite the token into it, or name another with --token-file FILE."
+    )]
     TokenFile { path: PathBuf, reason: std::io::Error },
+    #[error(
+        "the token in {place} is none that can be sent: a token is one line of visible ASCII\n\
+         Write the gateway's token there as it stands in its file."
+    )]
+    BadToken { place: String },
     #[error("the gateway at {url} refused: {}{}", .problem.detail, hint(*.status))]
     Refused { url: String, status: StatusCode, problem: Box<Problem> },
     #[error(
@@ -79,14 +86,19 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(args: &AdminArgs) -> Result<Self, ClientError> {
         let url = base_url(args.url.trim())?;
-        let token = match &args.token_file {
-            Some(path) => Some(
-                fs::read_to_string(path)
-                    .map_err(|reason| ClientError::TokenFile { path: path.clone(), reason })?,
-            ),
-            None => env::var("SLUICEGATE_TOKEN").ok(),
+        let (token, place) = match &args.token_file {
+            Some(path) => {
+                let token = fs::read_to_string(path)
+                    .map_err(|reason| ClientError::TokenFile { path: path.clone(), reason })?;
+                (token, path.display().to_string())
+            }
+            None => (env::var("SLUICEGATE_TOKEN").unwrap_or_default(), "SLUICEGATE_TOKEN".to_owned()),
         };
-        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let token = Some(token.trim().to_owned()).filter(|token| !token.is_empty());
+        let can_be_sent = |token: &String| token.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+        if !token.as_ref().is_none_or(can_be_sent) {
+            return Err(ClientError::BadToken { place });
+        }
         Ok(Self { url, token })
     }
 

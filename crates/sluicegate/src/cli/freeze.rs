@@ -15,8 +15,9 @@ use sluicegate_freeze::{DrainReport, FreezeRecord};
 
 use super::{
     AdminArgs, Exit, Failure, Streams,
+    ask::print_refusal,
     client::{Client, ClientError, segment},
-    output, read,
+    drain, output, read,
 };
 
 /// The freeze that is meant where no id is given.
@@ -91,20 +92,19 @@ struct Drained {
 pub(crate) fn freeze(args: &FreezeArgs, to: &mut Streams<'_>) -> Result<Exit, Failure> {
     let client = Client::new(&args.admin)?;
     let path = format!("/freeze/{}", segment(&args.id));
-    let body = match client.send("PUT", &path, Some(&order(args)), Duration::ZERO) {
-        Ok(body) => body,
-        Err(ClientError::Refused { problem, .. }) if problem.code == "freeze_not_persisted" => {
-            if args.json {
-                output::json(to.out, &problem.body)?;
+    let body = client.send("PUT", &path, Some(&order(args)), Duration::ZERO).or_else(|error| {
+        print_refusal(&error, args.json, to)?;
+        Err(match error {
+            ClientError::Refused { problem, .. } if problem.code == "freeze_not_persisted" => {
+                Failure::Other(format!(
+                    "the freeze `{}` IS on now, but it would not survive a restart of the gateway: {}\n\
+                     Repair the store, then give the same command again.",
+                    args.id, problem.detail
+                ))
             }
-            return Err(Failure::Other(format!(
-                "the freeze `{}` IS on now, but it would not survive a restart of the gateway: {}\n\
-                 Repair the store, then give the same command again.",
-                args.id, problem.detail
-            )));
-        }
-        Err(error) => return Err(error.into()),
-    };
+            error => error.into(),
+        })
+    })?;
     let Some(limit) = args.wait else {
         if args.json {
             output::json(to.out, &body)?;
@@ -116,17 +116,13 @@ pub(crate) fn freeze(args: &FreezeArgs, to: &mut Streams<'_>) -> Result<Exit, Fa
     if !args.json {
         announce(&read::<FreezeRecord>(body)?, args, to)?;
     }
-    let body = match client.send("GET", &format!("{path}?wait={limit}"), None, limit.0) {
-        Ok(body) => body,
-        Err(ClientError::Refused { problem, .. }) if problem.code == "freeze_unknown" => {
-            return Err(Failure::Other(ended_early(&args.id)));
-        }
-        Err(error) => {
-            return Err(Failure::Other(format!(
-                "the freeze was put, but its drain cannot be followed: {error}"
-            )));
-        }
-    };
+    let body = drain::wait(&client, &path, limit, to.terminal && !args.json).or_else(|error| {
+        print_refusal(&error, args.json, to)?;
+        Err(Failure::Other(match error {
+            ClientError::Refused { problem, .. } if problem.code == "freeze_unknown" => ended_early(&args.id),
+            error => format!("the freeze was put, but its drain cannot be followed: {error}"),
+        }))
+    })?;
     if args.json {
         output::json(to.out, &body)?;
     }
@@ -253,20 +249,10 @@ fn unsettled(freeze: &FreezeRecord, total: usize, to: &mut Streams<'_>) -> Resul
 pub(crate) fn thaw(args: &ThawArgs, to: &mut Streams<'_>) -> Result<Exit, Failure> {
     let client = Client::new(&args.admin)?;
     let path = format!("/freeze/{}", segment(&args.id));
-    let body = match client.send("DELETE", &path, None, Duration::ZERO) {
-        Ok(body) => body,
-        Err(ClientError::Refused { problem, .. }) if problem.code == "freeze_unknown" => {
-            return Err(Failure::Other(not_on(&args.id, &problem.body["active"])));
-        }
-        Err(ClientError::Refused { problem, .. }) if problem.code == "freeze_not_persisted" => {
-            return Err(Failure::Other(format!(
-                "the freeze `{}` is lifted now, but would be back after a restart of the gateway: {}\n\
-                 Repair the store; the gateway writes it down as soon as it can.",
-                args.id, problem.detail
-            )));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let body = client.send("DELETE", &path, None, Duration::ZERO).or_else(|error| {
+        print_refusal(&error, args.json, to)?;
+        Err(not_thawed(error, &args.id))
+    })?;
     if args.json {
         output::json(to.out, &body)?;
         return Ok(Exit::Done);
@@ -280,6 +266,22 @@ pub(crate) fn thaw(args: &ThawArgs, to: &mut Streams<'_>) -> Result<Exit, Failur
         writeln!(to.out, "still frozen by: {ids}")?;
     }
     Ok(Exit::Done)
+}
+
+fn not_thawed(error: ClientError, id: &str) -> Failure {
+    match error {
+        ClientError::Refused { problem, .. } if problem.code == "freeze_unknown" => {
+            Failure::Other(not_on(id, &problem.body["active"]))
+        }
+        ClientError::Refused { problem, .. } if problem.code == "freeze_not_persisted" => {
+            Failure::Other(format!(
+                "the freeze `{id}` is lifted now, but would be back after a restart of the gateway: {}\n\
+                 Repair the store; the gateway writes it down as soon as it can.",
+                problem.detail
+            ))
+        }
+        error => error.into(),
+    }
 }
 
 fn not_on(id: &str, active: &Value) -> String {

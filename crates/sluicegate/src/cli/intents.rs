@@ -4,6 +4,8 @@
 //! outcome is unknown; it holds back what is behind it) or *dead* (refused for good). What
 //! each order did to the write and to its key is said plainly.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,9 +15,10 @@ use sluicegate_store::EntryState;
 use super::{
     AskArgs, Exit, Failure, PageArgs, Streams, VerdictArgs,
     ask::Asking,
-    client::segment,
+    client::{Client, segment},
     output::{self, plain},
     read,
+    watch::watch,
 };
 
 mod orders;
@@ -81,6 +84,9 @@ pub enum IntentsCommand {
     },
     /// Show how the backfill is doing
     Status {
+        /// Go on showing it until ctrl-c
+        #[arg(long)]
+        watch: bool,
         /// Where to ask.
         #[command(flatten)]
         ask: AskArgs,
@@ -124,7 +130,14 @@ pub(crate) fn run(command: &IntentsCommand, to: &mut Streams<'_>) -> Result<Exit
         IntentsCommand::Settle { id, verdict, ask } => order(&Order::Settle(verdict), id, ask, to),
         IntentsCommand::Pause { reason, ask } => pause(reason.as_deref(), ask, to),
         IntentsCommand::Resume { ask } => resume(ask, to),
-        IntentsCommand::Status { ask } => {
+        IntentsCommand::Status { watch: true, ask } => {
+            let client = Client::new(&ask.admin)?;
+            let look = || Ok(client.send("GET", "/intents/status", None, Duration::ZERO)?);
+            let show =
+                |found: &Value, to: &mut Streams<'_>| status(&read(found.clone())?, "", Timestamp::now(), to);
+            watch(ask.json, look, show, to)
+        }
+        IntentsCommand::Status { watch: false, ask } => {
             if let Some(answer) = Asking::new(ask, &HINTS)?.print("GET", "/intents/status", None, to)? {
                 status(&read(answer)?, "", Timestamp::now(), to)?;
             }

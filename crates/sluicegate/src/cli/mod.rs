@@ -4,6 +4,7 @@
 //! `schema` work on a file, `status`, `freeze`, `thaw`, `keys`, `intents`, `rollout`, `shadow` and
 //! `reload` talk to a running gateway's admin address. Every command prints for people by default and
 //! the API's own JSON with `--json`; results go to standard output, what went wrong to standard error.
+//! Colours are for people alone: on terminals, and never in what a program reads (`paint`).
 //!
 //! Exit codes, for scripts:
 //!
@@ -12,7 +13,7 @@
 //! | 0 | done; with `freeze --wait`: drained, and every write's end is known |
 //! | 1 | an error: the gateway cannot be reached, or refused, or did it only in part and says so |
 //! | 2 | wrong usage, or a configuration that is not valid |
-//! | 3 | `freeze --wait`: a member of a group did not answer |
+//! | 3 | kept for `freeze --wait` in a group, of which a member did not answer; no freeze spans one yet |
 //! | 4 | `freeze --wait`: drained, but the end of some writes cannot be known |
 //! | 5 | `freeze --wait`: not drained within the limit; the freeze is on |
 //! | 6 | `shadow report`: a shadow answers differently, beyond noise |
@@ -24,18 +25,23 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use anstream::{AutoStream, ColorChoice};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sluicegate_spans::Connect;
 
 mod admission;
 mod ask;
 mod check;
 mod client;
+mod completions;
+mod drain;
 mod freeze;
 mod intents;
 mod keys;
 mod output;
+mod paint;
 mod reload;
 mod rollout;
 mod schema;
@@ -44,9 +50,12 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod upstreams;
+mod watch;
+mod webhooks;
 
 pub use ask::{AskArgs, PageArgs, VerdictArgs};
 pub use client::AdminArgs;
+pub use completions::CompletionsArgs;
 pub use freeze::{FreezeArgs, ThawArgs};
 pub use intents::{IntentsCommand, IntentsListArgs};
 pub use keys::{KeysCommand, KeysListArgs};
@@ -54,6 +63,8 @@ pub use rollout::{
     RolloutCommand, RolloutHistoryArgs, RolloutNamed, RolloutReasoned, RolloutStatusArgs, RolloutWeightArgs,
 };
 pub use shadow::{ShadowCommand, ShadowNamed, ShadowPairsArgs};
+
+use paint::Painter;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -103,6 +114,8 @@ pub enum ClientCommand {
     Shadow(ShadowCommand),
     /// Have a running gateway read its configuration file again
     Reload(ReloadArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(CompletionsArgs),
 }
 
 /// Arguments of `serve`.
@@ -144,6 +157,9 @@ pub struct StatusArgs {
     /// Print the API's JSON
     #[arg(long)]
     pub json: bool,
+    /// Go on showing it until ctrl-c
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// Arguments of `reload`.
@@ -196,17 +212,54 @@ fn read<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
     })
 }
 
-/// Runs a command to its end; the exit code is the process's own.
+/// What was typed, and whether a program reads what comes of it. What cannot be understood ends this
+/// process, as the request for help does.
 #[must_use]
-pub fn run_client(command: &ClientCommand) -> ExitCode {
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
-    let terminal = out.is_terminal();
-    ExitCode::from(run(command, &mut Streams { out: &mut out, err: &mut err, terminal }) as u8)
+pub fn typed() -> (Command, bool) {
+    let matches = Cli::command().get_matches();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => (cli.command, for_a_program(&matches)),
+        Err(error) => error.exit(),
+    }
 }
 
-fn run(command: &ClientCommand, to: &mut Streams<'_>) -> Exit {
+/// JSON, and scripts for shells.
+fn for_a_program(typed: &ArgMatches) -> bool {
+    match typed.subcommand() {
+        Some(("completions" | "schema", _)) => true,
+        Some((_, below)) => for_a_program(below),
+        None => matches!(typed.try_get_one::<bool>("json"), Ok(Some(true))),
+    }
+}
+
+/// Runs a command to its end; the exit code is the process's own.
+#[must_use]
+pub fn run_client(command: &ClientCommand, for_a_program: bool, connect: Option<Connect>) -> ExitCode {
+    let (mut out, mut err) = (io::stdout().lock(), io::stderr().lock());
+    let terminal = out.is_terminal();
+    let paints = |choice| choice != ColorChoice::Never;
+    let (mut painted_out, mut painted_err);
+    let out: &mut dyn Write = if !for_a_program && paints(AutoStream::choice(&out)) {
+        painted_out = Painter::new(out);
+        &mut painted_out
+    } else {
+        &mut out
+    };
+    let err: &mut dyn Write = if paints(AutoStream::choice(&err)) {
+        painted_err = Painter::new(err);
+        &mut painted_err
+    } else {
+        &mut err
+    };
+    let exit = run(command, connect, &mut Streams { out, err, terminal });
+    // What cannot be written has nowhere to be told either.
+    drop((out.flush(), err.flush()));
+    ExitCode::from(exit as u8)
+}
+
+fn run(command: &ClientCommand, connect: Option<Connect>, to: &mut Streams<'_>) -> Exit {
     let ended = match command {
-        ClientCommand::Check(args) => check::run(args, to),
+        ClientCommand::Check(args) => check::run(args, connect, to),
         ClientCommand::Schema => schema::run(to),
         ClientCommand::Status(args) => status::run(args, to),
         ClientCommand::Freeze(args) => freeze::freeze(args, to),
@@ -216,6 +269,7 @@ fn run(command: &ClientCommand, to: &mut Streams<'_>) -> Exit {
         ClientCommand::Rollout(command) => rollout::run(command, to),
         ClientCommand::Shadow(command) => shadow::run(command, to),
         ClientCommand::Reload(args) => reload::run(args, to),
+        ClientCommand::Completions(args) => completions::run(args, to),
     };
     ended.unwrap_or_else(|failure| {
         // `sluicegate status | head -1` is no failure worth a word.

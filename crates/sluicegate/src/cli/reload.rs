@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     Exit, Failure, ReloadArgs, Streams,
+    ask::print_refusal,
     client::{Client, ClientError},
     output,
 };
@@ -14,17 +15,18 @@ pub(crate) fn run(args: &ReloadArgs, to: &mut Streams<'_>) -> Result<Exit, Failu
     let client = Client::new(&args.admin)?;
     let body = match client.send("POST", "/reload", None, Duration::ZERO) {
         Ok(body) => body,
-        Err(ClientError::Refused { problem, .. }) if problem.code == "config_invalid" => {
-            if args.json {
-                output::json(to.out, &problem.body)?;
-            }
+        Err(error) => {
+            print_refusal(&error, args.json, to)?;
+            let problem = match error {
+                ClientError::Refused { problem, .. } if problem.code == "config_invalid" => problem,
+                error => return Err(error.into()),
+            };
             writeln!(to.err, "sluicegate: {}", problem.detail)?;
             for one in problem.body["problems"].as_array().into_iter().flatten() {
                 writeln!(to.err, "  {}", problem_line(one))?;
             }
             return Ok(Exit::Invalid);
         }
-        Err(error) => return Err(error.into()),
     };
     if args.json {
         output::json(to.out, &body)?;

@@ -7,12 +7,12 @@ use serde_json::Value;
 use sluicegate_freeze::FreezeStatus;
 
 use super::{
-    Exit, Failure, StatusArgs, Streams, admission, client::Client, intents, output, read,
-    reload::problem_line, rollout, shadow, upstreams,
+    Exit, Failure, StatusArgs, Streams, admission, ask::print_refusal, client::Client, intents, output, read,
+    reload::problem_line, rollout, shadow, upstreams, watch::watch, webhooks,
 };
 
 /// What has a form of its own; everything else is a section that is printed as a table.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "version",
     "started_at",
     "readiness",
@@ -25,6 +25,7 @@ const OWN: [&str; 12] = [
     "rollouts",
     "shadows",
     "upstreams",
+    "webhooks",
 ];
 
 /// So many freezes to come are told.
@@ -32,18 +33,31 @@ const NEXT_LINES: usize = 5;
 
 pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failure> {
     let client = Client::new(&args.admin)?;
-    let status = client.send("GET", "/status", None, Duration::ZERO)?;
+    let look = || Ok(client.send("GET", "/status", None, Duration::ZERO)?);
+    if args.watch {
+        return watch(args.json, look, |status, to| show(status, client.url(), to), to);
+    }
+    let status = client.send("GET", "/status", None, Duration::ZERO).or_else(|error| {
+        print_refusal(&error, args.json, to)?;
+        Err(Failure::from(error))
+    })?;
     if args.json {
         output::json(to.out, &status)?;
-        return Ok(Exit::Done);
+    } else {
+        show(&status, client.url(), to)?;
     }
+    Ok(Exit::Done)
+}
+
+fn show(status: &Value, url: &str, to: &mut Streams<'_>) -> Result<(), Failure> {
     let now = Timestamp::now();
-    gateway(&status, client.url(), now, to)?;
+    gateway(status, url, now, to)?;
     config(&status["config"], now, to)?;
     let freezes = serde_json::from_value(status["freeze"].clone())
         .map_err(|error| Failure::Other(format!("the gateway's freezes cannot be read: {error}")))?;
     freeze(&freezes, now, to)?;
-    store(&status, now, to)?;
+    webhooks::status(&status["webhooks"], now, to)?;
+    store(status, now, to)?;
     rollout::status(&status["rollouts"], now, to)?;
     shadow::status(&status["shadows"], to)?;
     admission::status(&status["admission"], to)?;
@@ -54,7 +68,7 @@ pub(crate) fn run(args: &StatusArgs, to: &mut Streams<'_>) -> Result<Exit, Failu
             output::section(to.out, section)?;
         }
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 fn ago(at: &Value, now: Timestamp) -> Option<String> {

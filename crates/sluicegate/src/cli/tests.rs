@@ -15,10 +15,10 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use sluicegate_admin::{
-    Actor, Admin, AdminParts, Applied, Audit, ConfigControl, ConfigProblem, ConfigView, LastError, Readiness,
-    Rejection, ScopeNames, StatusSection, Token,
+    Actor, Admin, AdminParts, Applied, Audit, ConfigControl, ConfigProblem, ConfigSummary, ConfigView,
+    LastError, Readiness, Rejection, ScopeNames, StatusSection, Tokens,
 };
-use sluicegate_core::{Chance, Clock, Refusal};
+use sluicegate_core::{Chance, Clock, Refusal, units::Span};
 use sluicegate_freeze::{FreezeLayer, Freezes, OpenOptions};
 use sluicegate_idempotency::{Fences, FencesOptions, FencesSettings};
 use sluicegate_intents::Intents;
@@ -35,12 +35,14 @@ use crate::{
     store_sections::{FencesSection, IntentsSection, StoreSection},
 };
 
+mod errors;
 mod freezes;
 mod intents;
 mod keys;
 mod others;
 mod rollouts;
 mod shadows;
+mod watching;
 
 use rollouts::Arms;
 
@@ -55,7 +57,7 @@ struct MadeUp {
 impl ConfigControl for MadeUp {
     fn view(&self) -> ConfigView {
         let last_error = self.refused.lock().clone();
-        ConfigView {
+        let summary = ConfigSummary {
             generation: 4,
             hash: "0123456789abcdef".into(),
             source: "gateway.yaml".into(),
@@ -63,8 +65,8 @@ impl ConfigControl for MadeUp {
             problems: last_error.iter().map(|error| error.problem.clone()).collect(),
             last_error,
             needs_restart: vec!["admin.address".into()],
-            document: json!({}),
-        }
+        };
+        ConfigView { summary, document: json!({}) }
     }
 
     fn names(&self) -> ScopeNames {
@@ -114,7 +116,7 @@ struct Gateway {
     shadows: Shadows,
     config: Arc<MadeUp>,
     readiness: Arc<Readiness>,
-    token: Arc<Token>,
+    tokens: Arc<Tokens>,
     handle: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -160,7 +162,7 @@ impl Gateway {
         let (rollouts, arms) = rollouts::open(store.clone(), &mut registry);
         let shadows = shadows::open(&mut registry);
         let config = Arc::new(MadeUp::default());
-        let token = Arc::new(Token::new(None));
+        let tokens = Arc::new(Tokens::new(&[]));
         let admin = Admin::new(AdminParts {
             freezes: freezes.clone(),
             fences: fences.clone(),
@@ -179,7 +181,7 @@ impl Gateway {
                 Arc::new(RolloutSection(rollouts.clone())),
                 Arc::new(ShadowSection(shadows.clone())),
             ],
-            token: token.clone(),
+            tokens: tokens.clone(),
             clock: Clock::system(),
             version: "1.2.3",
         });
@@ -210,7 +212,7 @@ impl Gateway {
             shadows,
             config,
             readiness,
-            token,
+            tokens,
             handle,
             stop,
             thread,
@@ -279,9 +281,18 @@ fn type_in(line: &[&str]) -> Ended {
     let cli = Cli::try_parse_from([&["sluicegate"], line].concat()).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let Command::Client(command) = cli.command else { panic!("{line:?} is no client's") };
-    let exit = run(&command, &mut Streams { out: &mut out, err: &mut err, terminal: false });
+    let exit = run(&command, None, &mut Streams { out: &mut out, err: &mut err, terminal: false });
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { exit, out: text(out), err: text(err) }
+}
+
+/// What is said, without the times in it: those are tested where the clock is given.
+fn timeless(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let span = word.trim_end_matches([',', ';', '\n']);
+        if span.parse::<Span>().is_ok() { word.replace(span, "SOME TIME") } else { word.to_owned() }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn problem() -> ConfigProblem {

@@ -4,9 +4,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use serde_json::Value;
 use sluicegate_admin::{
-    Actor, Applied, ConfigControl, ConfigProblem, ConfigView, LastError, Rejection, ScopeNames,
+    Actor, Applied, ConfigControl, ConfigProblem, ConfigSummary, ConfigView, LastError, Rejection, ScopeNames,
 };
-use sluicegate_config::{Problem, Rejected};
+use sluicegate_config::{Loaded, Problem, Rejected};
 
 use super::Control;
 
@@ -26,7 +26,7 @@ impl ConfigControl for Shared {
             .refused
             .as_ref()
             .and_then(|(_, at)| Some(LastError { problem: problems.first()?.clone(), at: *at }));
-        ConfigView {
+        let summary = ConfigSummary {
             generation: state.generation,
             hash: running.map(|it| it.hash.clone()).unwrap_or_default(),
             source: running.map_or_else(String::new, |it| match &it.source.file {
@@ -37,8 +37,8 @@ impl ConfigControl for Shared {
             last_error,
             problems,
             needs_restart: state.needs_restart(),
-            document: running.map_or(Value::Null, |it| it.document.redacted()),
-        }
+        };
+        ConfigView { summary, document: running.map_or(Value::Null, Loaded::redacted) }
     }
 
     fn names(&self) -> ScopeNames {

@@ -38,10 +38,8 @@ pub(crate) async fn watch(control: Arc<Control>, file: PathBuf, audit: Audit) {
 pub(crate) fn entry(result: &Result<Applied, Rejected>, file: &Path, cause: &'static str) -> Entry {
     let (actor, target) = (Actor::cause(cause), file.display().to_string());
     match result {
-        Ok(applied) => {
-            Entry::done("config.reload", target, actor, json!({ "generation": applied.generation }))
-        }
-        Err(rejected) => Entry::failed("config.reload", target, actor, "refused", &rejected.to_string()),
+        Ok(applied) => Entry::done("reload", target, actor, json!({ "generation": applied.generation })),
+        Err(rejected) => Entry::failed("reload", target, actor, "refused", &rejected.to_string()),
     }
 }
 

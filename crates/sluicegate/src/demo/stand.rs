@@ -68,7 +68,8 @@ impl Stand {
         };
         let config = folder.path().join("gateway.yaml");
         fs::write(&config, config::text(&addresses)).map_err(StandError::Folder)?;
-        let options = Options { loaded: load(&config)?, side, inherited: Inherited::none(), log };
+        let options =
+            Options { loaded: load(&config)?, side, inherited: Inherited::none(), log, connect: None };
         let started = tokio::task::spawn_blocking(move || {
             // Held until now, so that nothing else of this process could be given their ports.
             drop((listen, admin));

@@ -11,9 +11,10 @@ use http::{Response, StatusCode, header};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
-use sluicegate_core::{BoxError, Refusal};
+use sluicegate_core::{BoxError, OwnAnswer, Refusal};
 
 use super::{body::IngressBody, identity::REQUEST_ID, record::Record, tunnel};
+use crate::cors::Granted;
 
 pin_project! {
     /// The future of [`Ingress`](super::Ingress).
@@ -23,6 +24,7 @@ pin_project! {
         record: Option<Record>,
         upgrade: Option<OnUpgrade>,
         http2: bool,
+        cors: Option<Box<Granted>>,
     }
 }
 
@@ -35,12 +37,19 @@ pin_project! {
 }
 
 impl<F> IngressFuture<F> {
-    pub(super) fn running(inner: F, record: Record, upgrade: Option<OnUpgrade>, http2: bool) -> Self {
-        Self { state: State::Running { inner }, record: Some(record), upgrade, http2 }
+    pub(super) fn running(
+        inner: F,
+        record: Record,
+        upgrade: Option<OnUpgrade>,
+        http2: bool,
+        cors: Option<Box<Granted>>,
+    ) -> Self {
+        Self { state: State::Running { inner }, record: Some(record), upgrade, http2, cors }
     }
 
-    pub(super) fn refused(refusal: Refusal, record: Record, http2: bool) -> Self {
-        Self { state: State::Refused { refusal: Some(refusal) }, record: Some(record), upgrade: None, http2 }
+    pub(super) fn refused(refusal: Refusal, record: Record, http2: bool, cors: Option<Box<Granted>>) -> Self {
+        let state = State::Refused { refusal: Some(refusal) };
+        Self { state, record: Some(record), upgrade: None, http2, cors }
     }
 }
 
@@ -63,8 +72,21 @@ where
         // Taken once: a future that has given its answer is not polled again.
         let Some(record) = this.record.take() else { return Poll::Pending };
         Poll::Ready(match result {
-            Ok(response) => answered(response, record, this.upgrade.take()),
-            Err(refusal) => refused(refusal, record, *this.http2),
+            Ok(mut response) => {
+                if let Some(cors) = this.cors
+                    && response.extensions().get::<OwnAnswer>().is_some()
+                {
+                    cors.tell(response.headers_mut());
+                }
+                answered(response, record, this.upgrade.take())
+            }
+            Err(refusal) => {
+                let mut response = refused(refusal, record, *this.http2);
+                if let Some(cors) = this.cors {
+                    cors.tell(response.headers_mut());
+                }
+                response
+            }
         })
     }
 }
@@ -77,7 +99,7 @@ fn answered<B>(
 where
     B: Body<Data = Bytes, Error = BoxError> + Unpin + 'static,
 {
-    record.answered(response.status());
+    record.answered(response.status(), response.headers());
     response.headers_mut().insert(REQUEST_ID, record.facts().request_id().clone());
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return tunnel::begin(response, record, upgrade);
@@ -86,9 +108,9 @@ where
 }
 
 fn refused<B: Body>(refusal: Refusal, mut record: Record, http2: bool) -> Response<IngressBody<B>> {
-    record.refused(refusal.code());
+    record.refused(&refusal);
     let mut response = refusal.into_response(record.facts());
-    record.answered(response.status());
+    record.answered(response.status(), response.headers());
     response.headers_mut().insert(REQUEST_ID, record.facts().request_id().clone());
     if http2 {
         // One stream of many; there is nothing to distrust about the others.

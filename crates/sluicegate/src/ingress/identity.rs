@@ -6,18 +6,19 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sluicegate_core::Chance;
+use sluicegate_core::{
+    Chance,
+    span::{TRACEPARENT, TRACESTATE},
+};
 
 /// `X-Request-Id`.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Puts a request id and a trace context into `headers` where there are none that can be
 /// used, and returns the id.
 pub(super) fn keep_or_make(headers: &mut HeaderMap, chance: &Chance) -> HeaderValue {
     let kept = only(headers, &REQUEST_ID).filter(|id| is_id(id.as_bytes())).cloned();
-    let traced = only(headers, &TRACEPARENT).is_some_and(|it| is_traceparent(it.as_bytes()));
+    let traced = is_traced(headers);
     if let (Some(id), true) = (&kept, traced) {
         return id.clone();
     }
@@ -41,6 +42,17 @@ pub(super) fn keep_or_make(headers: &mut HeaderMap, chance: &Chance) -> HeaderVa
     let id = kept.unwrap_or_else(|| value(made_id.freeze()));
     headers.insert(REQUEST_ID, id.clone());
     id
+}
+
+/// Whether the client has named a trace, in a form that is kept.
+pub(super) fn is_traced(headers: &HeaderMap) -> bool {
+    only(headers, &TRACEPARENT).is_some_and(|it| is_traceparent(it.as_bytes()))
+}
+
+/// The trace that these headers name; they have been through [`keep_or_make`].
+pub(super) fn trace_id(headers: &HeaderMap) -> &str {
+    let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    parent.and_then(|parent| parent.get(3..35)).unwrap_or_default()
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {

@@ -5,10 +5,12 @@
 //! 1. framing that could be read in two ways is refused and the connection closed (`framing`);
 //! 2. fields of one connection and outside copies of internal names are removed;
 //! 3. request id, trace context and `X-Forwarded-*` are kept or made (`identity`);
-//! 4. [`Facts`] are begun and put into the request's extensions;
-//! 5. the stack is called; a [`Refusal`] that comes back is worded for this client;
-//! 6. the answer gets the request's id, and a body that holds the request's `Record`: when
-//!    it ends, or is dropped, the request is counted and logged, once.
+//! 4. where the trace is sampled a span begins, and is named as the parent of what follows (`span`);
+//! 5. [`Facts`] are begun and put into the request's extensions;
+//! 6. the stack is called; a [`Refusal`] that comes back is worded for this client;
+//! 7. what the gateway itself answers may be read by the pages that `cors` names;
+//! 8. the answer gets the request's id, and a body that holds the request's `Record`: when
+//!    it ends, or is dropped, the request is counted, logged and its span sent, once.
 //!
 //! The stack is called on the spot and only its future is kept, so no service is cloned per
 //! request.
@@ -18,6 +20,7 @@ mod framing;
 mod future;
 mod identity;
 mod record;
+mod span;
 mod tunnel;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
@@ -35,6 +38,7 @@ use tower_service::Service;
 pub use body::IngressBody;
 pub use future::IngressFuture;
 pub(crate) use record::AccessLine;
+pub(crate) use span::HttpRoute;
 
 use crate::{metrics::RequestMetrics, snapshot::Snapshot};
 use record::Record;
@@ -78,22 +82,30 @@ where
         let version = request.version();
         let headers = request.headers_mut();
         clean_request(headers, version);
-        let id = identity::keep_or_make(headers, &self.chance);
-        let (client, log) = {
+        let (client, log, cors, tracer) = {
             let snapshot = self.snapshot.load();
             let client = set_forwarded(headers, conn.peer(), conn.is_tls(), &snapshot.trusted_peers);
-            (client, snapshot.access_log.clone())
+            let cors = snapshot.cors.as_ref().and_then(|cors| cors.grant(headers));
+            (client, snapshot.access_log.clone(), cors, snapshot.tracer.clone())
         };
+        let is_kept = tracer.is_some() && identity::is_traced(headers);
+        let id = identity::keep_or_make(headers, &self.chance);
         let facts = Facts::new(id, Some(client), received, is_grpc(headers));
+        let span = tracer.and_then(|tracer| {
+            let from = (is_kept, conn.is_tls());
+            let (span, place) = span::begin(&tracer, &mut request, from, self.chance.bits())?;
+            facts.set_traced(place);
+            Some(span)
+        });
         let line = log.map(|log| AccessLine::begin(log, &request));
-        let record = Record::new(facts.clone(), self.metrics.clone(), line);
+        let record = Record::new(facts.clone(), self.metrics.clone(), line, span);
         if let Err(refusal) = framed {
-            return IngressFuture::refused(refusal, record, conn.is_http2());
+            return IngressFuture::refused(refusal, record, conn.is_http2(), cors);
         }
         let (mut head, body) = request.into_parts();
         head.extensions.insert(facts.clone());
         let body = Inbound::new(body, facts, BEFORE_MATCH);
         let inner = self.stack.borrow_mut().call(Request::from_parts(head, body));
-        IngressFuture::running(inner, record, upgrade, conn.is_http2())
+        IngressFuture::running(inner, record, upgrade, conn.is_http2(), cors)
     }
 }

@@ -5,10 +5,15 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use http::{Request, StatusCode, Version, header};
+use http::{HeaderMap, Request, StatusCode, Version, header};
 use serde::Serialize;
-use sluicegate_core::{Code, Facts, Slot};
+use sluicegate_core::{Code, Facts, Refusal, Slot};
+use sluicegate_idempotency::REPLAYED;
 
+use super::{
+    identity,
+    span::{Ended, RequestSpan},
+};
 use crate::{
     access_log::AccessLog,
     metrics::{RequestMetrics, RouteMetrics},
@@ -24,11 +29,18 @@ pub(crate) struct Record {
     sent: u64,
     whole: bool,
     line: Option<Box<AccessLine>>,
+    /// Where the request's trace is sampled.
+    span: Option<RequestSpan>,
 }
 
 impl Record {
-    pub(super) fn new(facts: Facts, metrics: Rc<RequestMetrics>, line: Option<Box<AccessLine>>) -> Self {
-        Self { facts, metrics, status: None, code: None, sent: 0, whole: false, line }
+    pub(super) fn new(
+        facts: Facts,
+        metrics: Rc<RequestMetrics>,
+        line: Option<Box<AccessLine>>,
+        span: Option<RequestSpan>,
+    ) -> Self {
+        Self { facts, metrics, status: None, code: None, sent: 0, whole: false, line, span }
     }
 
     pub(super) fn facts(&self) -> &Facts {
@@ -36,13 +48,23 @@ impl Record {
     }
 
     /// The response head is on its way.
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    pub(super) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
         self.status = Some(status);
+        if let Some(line) = &mut self.line {
+            line.replayed = headers.contains_key(&REPLAYED);
+        }
+        if let Some(span) = &mut self.span {
+            span.answered(headers);
+        }
     }
 
     /// The gateway answers itself.
-    pub(super) fn refused(&mut self, code: Code) {
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        let code = refusal.code();
         self.code = Some(code);
+        if let Some(span) = &mut self.span {
+            span.refused(refusal);
+        }
         let route = self.facts.classified().map(|it| it.route.name());
         self.metrics.refused(route, code);
     }
@@ -64,6 +86,13 @@ impl Drop for Record {
         let settled = self.facts.classified();
         let route = settled.and_then(|it| it.route.part::<RouteMetrics>());
         route.unwrap_or_else(|| self.metrics.unmatched()).ended(self.status, elapsed);
+        if let (Some(doubt), Some(settled)) = (self.facts.doubt(), settled) {
+            self.metrics.doubted(settled.route.name(), doubt);
+        }
+        if let Some(span) = self.span.take() {
+            let (facts, status, code) = (&self.facts, self.status, self.code);
+            span.end(&Ended { facts, status, code, whole: self.whole, sent: self.sent });
+        }
         let Some(mut line) = self.line.take() else { return };
         self.facts.request_id().to_str().unwrap_or_default().clone_into(&mut line.request_id);
         line.client = self.facts.client().map(|it| it.to_string());
@@ -84,13 +113,16 @@ impl Drop for Record {
     }
 }
 
-/// One line of the access log. Its fields and their names are stable; new ones may be added.
+/// One line of the access log. Its fields and their names are stable; new ones may be added. They
+/// stand in `docs/access-log.md` and `docs/access-log.schema.json`, which tests hold against it.
 #[derive(Debug, Serialize)]
 pub(crate) struct AccessLine {
     #[serde(skip)]
     log: Arc<AccessLog>,
     time: String,
     request_id: String,
+    /// The trace it is a part of: the client's, or one that was begun here.
+    trace_id: String,
     client: Option<String>,
     method: String,
     /// Without the query, where secrets travel.
@@ -111,6 +143,8 @@ pub(crate) struct AccessLine {
     status: Option<u16>,
     /// Why the gateway refused, where it did.
     code: Option<&'static str>,
+    /// It is the stored answer of an earlier request under the same idempotency key.
+    replayed: bool,
     /// Whether the whole answer went out.
     complete: bool,
     bytes_sent: u64,
@@ -125,6 +159,7 @@ impl AccessLine {
         Box::new(Self {
             time: jiff::Timestamp::now().to_string(),
             request_id: String::new(),
+            trace_id: identity::trace_id(request.headers()).to_owned(),
             client: None,
             method: request.method().as_str().to_owned(),
             path: request.uri().path().to_owned(),
@@ -143,6 +178,7 @@ impl AccessLine {
             tenant: None,
             status: None,
             code: None,
+            replayed: false,
             complete: false,
             bytes_sent: 0,
             duration_ms: 0.0,

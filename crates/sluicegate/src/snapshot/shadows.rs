@@ -9,9 +9,9 @@ use sluicegate_config::{
 };
 use sluicegate_core::KeyInput;
 use sluicegate_shadow::{ShadowPlan, ShadowsInput, Targets};
-use sluicegate_upstream::{Prepared, Upstream, UpstreamSettings};
+use sluicegate_upstream::{Prepared, Rewrite, Upstream, UpstreamSettings};
 
-use super::{Homes, leads::Leads};
+use super::{Homes, leads::Leads, presets};
 
 /// What upstreams are called as the targets of copies.
 fn for_copies(upstream: &str) -> String {
@@ -51,6 +51,7 @@ pub(super) fn upstream_settings(loaded: &Loaded) -> Result<Vec<UpstreamSettings>
     let led_to: BTreeSet<&str> = document.routes.iter().flat_map(|route| own_of(document, route)).collect();
     let copied_to = copied_to(document);
     let (mut settings, mut problems) = (Vec::new(), Vec::new());
+    let heads = usize::try_from(document.limits.max_headers.0).unwrap_or(usize::MAX);
     for (name, input) in &document.upstreams {
         let only_copies = copied_to.contains(name.as_str()) && !led_to.contains(name.as_str());
         let checked = if only_copies {
@@ -58,7 +59,7 @@ pub(super) fn upstream_settings(loaded: &Loaded) -> Result<Vec<UpstreamSettings>
         } else {
             UpstreamSettings::check(name, input, &resolve)
         };
-        match checked {
+        match checked.map(|checked| checked.heads_up_to(heads)) {
             Ok(checked) => {
                 if copied_to.contains(name.as_str()) {
                     settings.push(checked.clone().for_copies(&for_copies(name), !only_copies));
@@ -83,16 +84,18 @@ pub(super) fn part(
     loaded: &Loaded,
     upstreams: &Prepared,
     route: &RouteInput,
-    leads: &Leads<'_>,
+    (leads, rewrite): (&Leads<'_>, Option<&Arc<Rewrite>>),
 ) -> Result<Option<ShadowPlan>, Vec<(String, String)>> {
     let Some(shadows) = &route.shadow else { return Ok(None) };
     let own: Vec<Option<Arc<Upstream>>> =
         leads.each().map(|lead| upstreams.get(&for_copies(lead.name)).cloned()).collect();
     let sticky = sticky_of(&loaded.document, route);
+    let answers = presets::answers(&loaded.document, route);
     let (mut made, mut faults) = (Vec::new(), Vec::new());
     for (inside, shadow) in shadows.each() {
         let mut wrong = |key: &str, message: String| faults.push((format!("shadow{inside}.{key}"), message));
-        let settings = shadow.check(&route.answers, &|path: &Path| loaded.source.resolve(path));
+        let resolve = |path: &Path| loaded.source.resolve(path);
+        let settings = shadow.with_files(&resolve).and_then(|it| it.check(&answers, &resolve));
         let mut settings = match settings {
             Ok(settings) => settings,
             Err(found) => {
@@ -111,7 +114,7 @@ pub(super) fn part(
         };
         let own = [own.first().cloned().flatten(), own.get(1).cloned().flatten()];
         let version = version(&loaded.document, &shadow.to, leads);
-        let targets = Targets { shadow: target, own, version, rewrite: None };
+        let targets = Targets { shadow: target, own, version, rewrite: rewrite.cloned() };
         made.push(homes.shadows.shadowing(&route.name, settings, targets));
     }
     if faults.is_empty() { Ok(Some(ShadowPlan(made.into()))) } else { Err(faults) }

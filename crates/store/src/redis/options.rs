@@ -1,6 +1,6 @@
 //! `store.redis:` in the document, and what it means.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use schemars::JsonSchema;
@@ -22,6 +22,9 @@ const TIMEOUTS: (Span, Span) = (Span::millis(10), Span::secs(60));
 pub struct RedisInput {
     /// Where it is: `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`.
     pub url: String,
+    /// A file with the password, instead of one in the URL; read at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
     /// What all its keys begin with.
     #[serde(default = "default_prefix")]
     pub prefix: String,
@@ -78,6 +81,7 @@ impl RedisInput {
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            password_file: None,
             prefix: default_prefix(),
             group: default_group(),
             lease: default_lease(),
@@ -129,6 +133,10 @@ impl RedisInput {
                 None
             }
         };
+        let has_password = server.as_ref().is_some_and(|it| it.redis_settings().password().is_some());
+        if self.password_file.is_some() && has_password {
+            fault("password_file", "the URL has a password as well; remove one of the two".to_owned());
+        }
         match server {
             Some(server) if faults.is_empty() => Ok(RedisOptions {
                 server,
@@ -148,6 +156,7 @@ impl fmt::Debug for RedisInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisInput")
             .field("url", &redacted(&self.url))
+            .field("password_file", &self.password_file)
             .field("prefix", &self.prefix)
             .field("group", &self.group)
             .field("lease", &self.lease)
@@ -175,6 +184,14 @@ impl RedisOptions {
     #[must_use]
     pub fn address(&self) -> String {
         self.server.addr().to_string()
+    }
+
+    /// The same with this password.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        let settings = self.server.redis_settings().clone().set_password(password);
+        self.server = self.server.set_redis_settings(settings);
+        self
     }
 
     /// What every key of the group begins with.

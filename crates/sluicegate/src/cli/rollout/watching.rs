@@ -15,13 +15,14 @@ use super::{RolloutStatusArgs, brief, showing::screen};
 use crate::cli::{
     Exit, Failure, Streams,
     ask::Asking,
-    client::ClientError,
     output::{plain, quoted},
     read,
+    watch::{is_away, while_read},
 };
 
-/// How long the gateway is asked to wait for a change: less than an answer may take.
-const WAIT: &str = "20s";
+/// How long the gateway is asked to wait for a change: less than an answer may take, and not so long
+/// that this went on for long where nobody reads any more.
+const WAIT: &str = "5s";
 
 /// Between two tries to reach a gateway that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +36,7 @@ pub(super) fn watch(args: &RolloutStatusArgs, to: &mut Streams<'_>) -> Result<Ex
     let mut path = "/rollouts".to_owned();
     let mut view = View::default();
     loop {
+        while_read()?;
         let mut answer = match asking.send("GET", &path, None, to) {
             Ok(answer) => answer,
             Err(Failure::Client(error)) if view.has_shown && is_away(&error) => {
@@ -63,10 +65,6 @@ pub(super) fn watch(args: &RolloutStatusArgs, to: &mut Streams<'_>) -> Result<Ex
             view.show(&read(one.clone())?, to)?;
         }
     }
-}
-
-fn is_away(error: &ClientError) -> bool {
-    matches!(error, ClientError::Unreachable { .. } | ClientError::NoAnswer { .. })
 }
 
 /// What is on the screen.

@@ -1,7 +1,7 @@
 use std::{fs, net::TcpListener};
 
 use serde_json::json;
-use sluicegate_admin::LastError;
+use sluicegate_admin::{LastError, NamedToken, Role};
 
 use super::{Exit, Gateway, problem, type_in};
 
@@ -75,7 +75,11 @@ fn a_gateway_that_cannot_be_asked_is_told_with_what_to_try() {
 #[test]
 fn a_token_is_taken_from_a_file() {
     let gateway = Gateway::start();
-    gateway.token.set(Some("secret"));
+    gateway.tokens.set(&[NamedToken {
+        name: "operate".to_owned(),
+        role: Role::Operate,
+        secret: "secret".to_owned(),
+    }]);
     let without = gateway.type_in(&["status"]);
     assert_eq!(without.exit, Exit::Failed);
     assert!(
@@ -117,6 +121,32 @@ fn a_file_is_checked_with_every_problem_in_its_place() {
     let certificate = type_in(&["check", file]);
     assert_eq!(certificate.exit, Exit::Invalid, "{}", certificate.out);
     assert!(certificate.err.contains("no.pem"), "{}", certificate.err);
+
+    let more = "jwt: { jwks_file: keys.json, issuer: i }\nadmin: { token_file: none }\n\
+                store: { redis: { url: \"redis://127.0.0.1:1\", password_file: none } }\n\
+                intents: { headers_file: { authorization: lines } }\n\
+                webhooks: [{ name: w, url: \"https://127.0.0.1:1/\", secret_file: none }]\n";
+    let route = "upstream: stable\n    request: { set_file: { authorization: lines } }\n    \
+                 shadow: { to: tls, percent: 1, set_file: { a: none } }\n";
+    let upstream =
+        "7001\"]\n  tls:\n    endpoints: [\"https://no-such-name.invalid\"]\n    tls: { ca: none.pem }";
+    fs::write(&path, good.replace("7001\"]", upstream).replace("upstream: stable\n", route) + more).unwrap();
+    fs::write(folder.path().join("keys.json"), "{\"keys\": \"hush-4711\"}").unwrap();
+    fs::write(folder.path().join("lines"), "Bearer hush-4711\nx: y\n").unwrap();
+    let files = type_in(&["check", file]);
+    for at in [
+        "upstreams.tls.tls.ca: ",
+        "routes[0].request.set_file.authorization: ",
+        "routes[0].shadow.set_file.a: ",
+        "jwt.jwks_file: ",
+        "admin.token_file: ",
+        "store.redis.password_file: ",
+        "intents.headers_file.authorization: ",
+        "webhooks[0].secret_file: ",
+    ] {
+        assert!(files.err.contains(at), "{at}{}", files.err);
+    }
+    assert!(files.exit == Exit::Invalid && !files.err.contains("hush"), "{}", files.err);
 
     let missing = type_in(&["check", folder.path().join("other.yaml").to_str().unwrap()]);
     assert_eq!(missing.exit, Exit::Invalid);

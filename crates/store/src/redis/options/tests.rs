@@ -48,6 +48,7 @@ fn a_password_is_never_shown() {
 fn everything_wrong_is_said_at_once() {
     let input = RedisInput {
         url: "rediss://db/#insecure".into(),
+        password_file: None,
         prefix: "a b".into(),
         group: String::new(),
         lease: Span::secs(2),

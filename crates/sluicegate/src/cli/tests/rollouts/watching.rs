@@ -44,7 +44,7 @@ fn watched(gateway: &Gateway, more: &[&str], terminal: bool, with: impl FnOnce(&
     let mut out = Pipe { to, broken: broken.clone() };
     let watching = thread::spawn(move || {
         let mut err = Vec::new();
-        let exit = run(&command, &mut Streams { out: &mut out, err: &mut err, terminal });
+        let exit = run(&command, None, &mut Streams { out: &mut out, err: &mut err, terminal });
         (exit, String::from_utf8(err).unwrap())
     });
     // Everything up to and with a text.
@@ -114,8 +114,9 @@ fn a_gateway_that_is_away_for_a_while_is_waited_for() {
     let (to, from) = mpsc::channel();
     let pipe = || Pipe { to: to.clone(), broken: Arc::default() };
     let (mut out, mut err) = (pipe(), pipe());
-    let watching =
-        thread::spawn(move || run(&command, &mut Streams { out: &mut out, err: &mut err, terminal: false }));
+    let watching = thread::spawn(move || {
+        run(&command, None, &mut Streams { out: &mut out, err: &mut err, terminal: false })
+    });
     let until = |text: &str| {
         let mut seen = String::new();
         while !seen.contains(text) {
