@@ -76,3 +76,24 @@ async fn a_log_that_is_moved_away_is_opened_anew_at_sighup() {
     eventually("nothing is lost", || lines(&path).len() + lines(&path.with_extension("old")).len() == number)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_moved_away_is_opened_anew_though_the_document_is_refused() {
+    let upstream = Upstream::start().await;
+    let gateway = Folder::default().start(&config(&upstream.url(), "access_log: { path: access.log }"));
+    let path = gateway.folder().path().join("access.log");
+    let mut client = Client::h1(gateway.address()).await;
+    client.ask(get("/1")).await;
+    eventually("the first line", || lines(&path).len() == 1).await;
+    gateway.folder().write("gateway.yaml", "listen: nowhere");
+    let refused = || gateway.log().iter().filter(|line| line.contains("configuration refused")).count();
+    eventually("the document is refused", || refused() > 0).await;
+    fs::rename(&path, path.with_extension("old")).unwrap();
+    let before = refused();
+    gateway.signal(rustix::process::Signal::HUP);
+    eventually("it is refused again", || refused() > before && path.exists()).await;
+    client.ask(get("/2")).await;
+    eventually("the line is in the new file", || lines(&path).len() == 1).await;
+    assert_eq!(lines(&path)[0]["path"], "/2");
+    assert_eq!(lines(&path.with_extension("old")).len(), 1);
+}

@@ -269,10 +269,20 @@ async fn limits_on_the_request_are_refusals() {
     assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
     assert!(upstream.seen().iter().filter(|seen| seen.complete).all(|seen| seen.length <= 10 << 10));
 
-    let mut request = get("/");
-    request.headers_mut().insert("x-large", HeaderValue::try_from("x".repeat(20 << 10)).unwrap());
-    let answer = Client::h1(gateway.address()).await.ask(request).await;
-    assert_eq!(answer.status, 431);
+    // The parser answers by itself, as docs/refusals.md says.
+    let large = || {
+        let mut request = get("/");
+        request.headers_mut().insert("x-large", HeaderValue::try_from("x".repeat(20 << 10)).unwrap());
+        request
+    };
+    let answer = Client::h1(gateway.address()).await.ask(large()).await;
+    assert_eq!((answer.status, answer.body.len()), (431, 0));
+    assert_eq!(gateway.count("sluicegate_connection_errors_total", "reason=\"too_large\"").await, 1);
+    let mut client = Client::h2c(gateway.address()).await;
+    let answer = client.ask(large()).await;
+    assert_eq!((answer.status, answer.body.len()), (431, 0));
+    assert_eq!(client.ask(get("/")).await.status, 200, "the connection goes on");
+    assert_eq!(gateway.count("sluicegate_connection_errors_total", "reason=\"too_large\"").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

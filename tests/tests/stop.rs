@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use sluicegate_tests::{
     Client, Folder, Gateway, LIMIT, Raw, Step, Upstream,
     client::get,
-    config, eventually,
+    comes_true, config, eventually,
     gateway::binary,
     load::Load,
     tick::within,
@@ -35,7 +35,7 @@ async fn a_client_that_goes_by_readiness_loses_no_request() {
     let slow = [Step::Read, Step::Pause(Duration::from_millis(20)), Step::Send(response("200 OK", "", "ok"))];
     upstream.on("/load", slow);
     let mut gateway = Gateway::start(&config(&upstream.url(), "shutdown: { drain_delay: 2s, limit: 10s }"));
-    assert_eq!(gateway.ready().await, 200);
+    comes_true("it is ready", async || gateway.ready().await == 200).await;
     let load = Load::start(gateway.address(), 32, "/load");
     eventually("the load runs", || load.reads() > 200).await;
 
