@@ -7,6 +7,7 @@
 //! it is shorter than [`LEAST`] characters and so no secret.
 
 use serde_json::Value;
+use sluicegate_core::secret_file::REDACTED;
 
 use crate::yaml::{self, Node, Step, shortened};
 
@@ -83,7 +84,7 @@ impl Secrets {
             if let Some(value) = at(document, &place.steps)
                 && !value.is_object()
                 && !value.is_array()
-                && value.as_str() != Some("[redacted]")
+                && value.as_str() != Some(REDACTED)
             {
                 *value = Value::String(place.written.clone());
             }

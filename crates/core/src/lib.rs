@@ -3,14 +3,16 @@
 //! A guard knows nothing of its neighbours. What two of them must agree on stands here and
 //! nowhere else: what is known of a request ([`facts`]), what a route is set up to do
 //! ([`plan`]), how an attempt ended ([`outcome`]), whether a write may be sent again
-//! ([`repeat`]), why it could not be told what a request does ([`doubt`]), which known API stands behind a
-//! route ([`preset`]), which of two versions answers ([`arm`], [`pins`]), which requests belong together ([`key`]) and
-//! which of them are a share of all ([`share`]), how the gateway says no ([`refusal`]), what a trace
-//! tells ([`span`]), a value
+//! ([`repeat`]), why it could not be told what a request does ([`doubt`]), which known API stands
+//! behind a route ([`preset`]), which of two versions answers ([`arm`], [`pins`]), which requests
+//! belong together ([`key`]) and which of them are a share of all ([`share`]), what a verified token
+//! says ([`claims`]), how the gateway says no ([`refusal`]), what a trace tells ([`span`]), a value
 //! that is replaced while it is read ([`live`]), where time and chance come from ([`clock`],
-//! [`chance`]), and what is asked of header fields ([`headers`]).
+//! [`chance`]), what is asked of header fields ([`headers`]), and what stands in files of its own:
+//! secrets ([`secret_file`]) and whose word is taken for who a server is ([`authorities`]).
 
 pub mod arm;
+pub mod authorities;
 pub mod chance;
 pub mod claims;
 pub mod clock;
@@ -34,6 +36,7 @@ mod text_form;
 pub mod units;
 
 pub use arm::{Arm, Role, Slot};
+pub use authorities::Authorities;
 pub use chance::Chance;
 pub use claims::{ClaimName, Claims};
 pub use clock::Clock;

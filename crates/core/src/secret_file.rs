@@ -1,4 +1,4 @@
-//! Secrets that stand in files of their own.
+//! Secrets that stand in files of their own, and what is shown in the place of secrets.
 //!
 //! A setting that takes secrets by name (header fields and their values) has a sister whose name
 //! ends in `_file` and that takes the files they stand in instead. A file holds the secret alone;
@@ -12,6 +12,14 @@ use std::{
 };
 
 use http::HeaderValue;
+
+/// What stands where a secret may not be shown.
+pub const REDACTED: &str = "[redacted]";
+
+/// Takes secrets out of what is shown.
+pub fn redact<'a>(secrets: impl IntoIterator<Item = &'a mut String>) {
+    secrets.into_iter().for_each(|secret| REDACTED.clone_into(secret));
+}
 
 /// No secret is as long.
 const LARGEST: u64 = 64 * 1024;
@@ -81,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_file_holds_the_secret_alone() {
-        let folder = std::env::temp_dir().join(format!("secret-file-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let kept = tempfile::tempdir().unwrap();
+        let folder = kept.path();
         let at = |name: &str, bytes: &[u8]| {
             std::fs::write(folder.join(name), bytes).unwrap();
             read(&folder.join(name))
@@ -107,6 +115,5 @@ mod tests {
         let faults =
             merged(&given, ("set_file", &[("b".to_owned(), "lines".into())].into()), &resolve).unwrap_err();
         assert!(faults[0].1.contains("a second line") && !faults[0].1.contains("hush"), "{faults:?}");
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -5,18 +5,16 @@ use std::{error::Error, sync::OnceLock, time::Duration};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::trace_service_client::TraceServiceClient, resource::v1::Resource,
 };
-use sluicegate_core::span::Span;
+use sluicegate_core::{Authorities, span::Span};
+use sluicegate_outbound::is_encrypted;
 use sluicegate_spans::{Carried, Carrier, OtlpSettings, Undelivered, Why};
 use tonic::{
     Code, Request, Status,
     metadata::MetadataMap,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::{
-    encode::{left_out, request, resource},
-    trust::trusted,
-};
+use crate::encode::{left_out, request, resource};
 
 /// How often a connection that sends is asked whether it still stands, and how long it may think.
 const ALIVE: Duration = Duration::from_secs(10);
@@ -41,13 +39,10 @@ impl Grpc {
             .keep_alive_timeout(ALIVE)
             .user_agent(concat!("sluicegate/", env!("CARGO_PKG_VERSION")))
             .map_err(wrong)?;
-        if settings.endpoint.starts_with("https:") {
-            // Here what is wrong with them shows at once; there only when a connection is made.
-            trusted(settings.authorities.as_deref()).map_err(|message| ("ca", message))?;
-            let tls = match &settings.authorities {
-                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
-                None => ClientTlsConfig::new().with_native_roots(),
-            };
+        if is_encrypted(&settings.endpoint) {
+            let named = settings.authorities.clone().map_or_else(Authorities::of_system, Ok);
+            let trusted = named.map_err(|message| ("ca", message))?;
+            let tls = ClientTlsConfig::new().trust_anchors(trusted.anchors());
             let wrong = |error| ("ca", format!("cannot be used: {}", with_causes(&error)));
             endpoint = endpoint.tls_config(tls).map_err(wrong)?;
         }

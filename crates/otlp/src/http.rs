@@ -6,16 +6,11 @@ use http::{HeaderMap, Request, StatusCode, header};
 use opentelemetry_proto::tonic::{collector::trace::v1::ExportTraceServiceResponse, resource::v1::Resource};
 use prost::Message;
 use sluicegate_core::span::Span;
+use sluicegate_outbound as outbound;
 use sluicegate_spans::{Carried, Carrier, OtlpSettings, Undelivered, Why};
-use ureq::{
-    Agent,
-    tls::{RootCerts, TlsConfig},
-};
+use ureq::Agent;
 
-use crate::{
-    encode::{left_out, request, resource},
-    trust::trusted,
-};
+use crate::encode::{left_out, request, resource};
 
 /// No answer is as long.
 const LONGEST: u64 = 1 << 20;
@@ -35,20 +30,9 @@ struct Address {
 
 impl Http {
     pub(crate) fn new(settings: &OtlpSettings) -> Result<Self, (&'static str, String)> {
-        let mut tls = TlsConfig::builder();
-        if settings.endpoint.starts_with("https:") {
-            let trusted = trusted(settings.authorities.as_deref()).map_err(|message| ("ca", message))?;
-            tls = tls.root_certs(RootCerts::new_with_certs(&trusted));
-        }
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .user_agent(concat!("sluicegate/", env!("CARGO_PKG_VERSION")))
-            .timeout_global(Some(settings.timeout))
-            .tls_config(tls.build())
-            .build()
-            .into();
+        let (to, named) = (&settings.endpoint, settings.authorities.as_ref());
+        let client = outbound::client(to, named, settings.timeout).map_err(|message| ("ca", message))?;
+        let agent = client.build().into();
         let url = format!("{}/v1/traces", settings.endpoint);
         let to = Arc::new(Address { agent, url, headers: settings.headers.clone() });
         Ok(Self { to, resource: resource(&settings.service_name) })

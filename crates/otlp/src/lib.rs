@@ -14,7 +14,6 @@
 mod encode;
 mod grpc;
 mod http;
-mod trust;
 
 use sluicegate_spans::{Carrier, OtlpProtocol, OtlpSettings};
 

@@ -116,9 +116,7 @@ impl ShadowsInput {
             Self::One(shadow) => std::slice::from_mut(&mut **shadow),
             Self::Several(shadows) => shadows,
         };
-        for value in shadows.iter_mut().flat_map(|shadow| shadow.set.values_mut()) {
-            "[redacted]".clone_into(value);
-        }
+        secret_file::redact(shadows.iter_mut().flat_map(|shadow| shadow.set.values_mut()));
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sluicegate_core::secret_file;
+use sluicegate_core::{Authorities, secret_file};
 
 use crate::{
     home::Faults,
@@ -21,8 +21,8 @@ pub struct OtlpSettings {
     pub endpoint: String,
     /// How it is spoken to.
     pub protocol: OtlpProtocol,
-    /// The authorities to trust, as PEM; the system's where there are none.
-    pub authorities: Option<Vec<u8>>,
+    /// The authorities to trust; the system's where none are named.
+    pub authorities: Option<Authorities>,
     /// Header fields of its own.
     pub headers: HeaderMap,
     /// What this gateway is called.
@@ -60,16 +60,10 @@ impl OtlpSettings {
                 fields.insert(name, value);
             }
         }
-        let authorities = input.ca.as_deref().and_then(|path| {
-            let path = resolve(path);
-            let read = std::fs::read(&path).map_err(|error| {
-                let message = format!(
-                    "{} cannot be read: {error}; give a PEM file of the authorities to trust",
-                    path.display()
-                );
-                faults.push(("ca".to_owned(), message));
-            });
-            read.ok()
+        let read = input.ca.as_deref().map(|path| Authorities::read(&resolve(path))).transpose();
+        let authorities = read.unwrap_or_else(|message| {
+            faults.push(("ca".to_owned(), message));
+            None
         });
         if !faults.is_empty() {
             return Err(faults);

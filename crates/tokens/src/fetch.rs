@@ -5,17 +5,17 @@
 //! token that newer keys might verify wakes it, but no sooner than [`HURRY`] after it last asked:
 //! whoever makes keys up cannot have the provider flooded.
 //!
-//! It goes where the document says and nowhere else. A redirect is a failure: it could lead to where
-//! the answer can be changed on the way, or into a network that only the gateway reaches. No proxy
-//! is taken from the environment.
+//! It goes where the document says and nowhere else, as [`sluicegate_outbound`] has it: a redirect is
+//! a failure.
 
 use std::{
     sync::{Arc, Weak},
     time::Duration,
 };
 
+use sluicegate_core::{Authorities, secret_file::REDACTED};
+use sluicegate_outbound as outbound;
 use tokio::time::{Instant, sleep, sleep_until};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::{
     home::{Shared, Source},
@@ -41,7 +41,7 @@ pub(crate) async fn keep(source: Weak<Source>, shared: Arc<Shared>) {
         let Some(alive) = source.upgrade() else { return };
         let asked = Instant::now();
         let (url, authorities) = (alive.url.clone(), alive.authorities.clone());
-        let fetched = tokio::task::spawn_blocking(move || fetch(&url, authorities.as_deref())).await;
+        let fetched = tokio::task::spawn_blocking(move || fetch(&url, authorities.as_ref())).await;
         match fetched.unwrap_or_else(|_| Err("the fetch was broken off".to_owned())) {
             Ok(keys) => {
                 failures = 0;
@@ -69,19 +69,9 @@ pub(crate) async fn keep(source: Weak<Source>, shared: Arc<Shared>) {
 }
 
 /// The keys at `url`. Blocking.
-fn fetch(url: &str, authorities: Option<&[u8]>) -> Result<Keys, String> {
-    let mut tls = TlsConfig::builder();
-    if url.starts_with("https") {
-        tls = tls.root_certs(RootCerts::new_with_certs(&trusted(authorities)?));
-    }
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .proxy(None)
-        .max_redirects(0)
-        .user_agent(concat!("sluicegate/", env!("CARGO_PKG_VERSION")))
-        .timeout_global(Some(LIMIT))
-        .tls_config(tls.build())
-        .build()
-        .into();
+fn fetch(url: &str, authorities: Option<&Authorities>) -> Result<Keys, String> {
+    let client = outbound::client(url, authorities, LIMIT).map_err(|message| format!("`ca` {message}"))?;
+    let agent: ureq::Agent = client.build().into();
     let mut answer = agent.get(url).call().map_err(in_words)?;
     if !answer.status().is_success() {
         return Err(format!(
@@ -97,7 +87,6 @@ fn in_words(error: ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => format!("it did not answer whole within {LIMIT:?}"),
         ureq::Error::BodyExceedsLimit(most) => format!("it answers more than {most} bytes"),
-        ureq::Error::StatusCode(status) => format!("it answers {status}"),
         other => other.to_string(),
     }
 }
@@ -105,32 +94,7 @@ fn in_words(error: ureq::Error) -> String {
 /// A URL without its query, where some put credentials.
 pub(crate) fn shown(url: &str) -> String {
     match url.split_once('?') {
-        Some((address, _)) => format!("{address}?[redacted]"),
+        Some((address, _)) => format!("{address}?{REDACTED}"),
         None => url.to_owned(),
-    }
-}
-
-fn trusted(authorities: Option<&[u8]>) -> Result<Vec<Certificate<'static>>, String> {
-    let Some(pem) = authorities else {
-        let system = rustls_native_certs::load_native_certs().certs;
-        return Ok(system.iter().map(|der| Certificate::from_der(der).to_owned()).collect());
-    };
-    let mut found = Vec::new();
-    for item in parse_pem(pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| format!("`ca`: {error}"))? {
-            found.push(certificate);
-        }
-    }
-    Ok(found)
-}
-
-/// What is wrong with a file of authorities.
-pub(crate) fn authorities_fault(pem: &[u8]) -> Option<String> {
-    match trusted(Some(pem)) {
-        Ok(found) if found.is_empty() => {
-            Some("holds no certificate; it must hold at least one CERTIFICATE block".to_owned())
-        }
-        Ok(_) => None,
-        Err(error) => Some(format!("is not PEM: {error}")),
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use sluicegate_core::Clock;
+use sluicegate_core::{Authorities, Clock};
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
@@ -52,7 +52,7 @@ pub(crate) struct Shared {
 pub(crate) struct Source {
     /// Empty where they are from a file.
     pub(crate) url: Arc<str>,
-    pub(crate) authorities: Option<Arc<[u8]>>,
+    pub(crate) authorities: Option<Authorities>,
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) woken: Arc<Notify>,
     refresh: AtomicU64,
@@ -61,7 +61,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn new(url: &str, authorities: Option<Arc<[u8]>>) -> Self {
+    fn new(url: &str, authorities: Option<Authorities>) -> Self {
         Self {
             url: url.into(),
             authorities,
@@ -132,10 +132,7 @@ impl Tokens {
                 Arc::new(source)
             }
             KeysFrom::Url { url, ca, .. } => {
-                let authorities = match ca {
-                    Some(path) => Some(Arc::from(authorities_in(&resolve(path))?)),
-                    None => None,
-                };
+                let authorities = ca.as_ref().map(|path| authorities_in(&resolve(path))).transpose()?;
                 let known = self.current.lock().clone().filter(|source| *source.url == **url);
                 match known {
                     Some(source) if source.authorities == authorities => source,

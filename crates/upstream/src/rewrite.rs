@@ -67,9 +67,7 @@ impl FieldsInput {
 
     /// Replaces what must not be shown: a value may be a credential.
     pub fn redact(&mut self) {
-        for value in self.set.values_mut() {
-            "[redacted]".clone_into(value);
-        }
+        secret_file::redact(self.set.values_mut());
     }
 
     /// The same with what stands in files; or what is wrong with them. Blocking.

@@ -6,6 +6,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
+use sluicegate_core::Authorities;
 
 use crate::{
     input::{ClientTlsInput, Protocol},
@@ -34,10 +35,10 @@ pub(crate) fn client(
             format!("`{wanted}` is neither a DNS name nor an IP address; set tls.server_name to the name in the certificate"),
         )
     })?;
-    let roots = match input.and_then(|tls| tls.ca.as_deref()) {
-        Some(path) => from_file(&resolve(path))?,
-        None => from_system()?,
-    };
+    let ca = input.and_then(|tls| tls.ca.as_deref()).map(resolve);
+    let authorities =
+        Authorities::of(ca.as_deref()).map_err(|message| SettingsError::at("tls.ca", message))?;
+    let roots = RootCertStore { roots: authorities.anchors().collect() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -101,40 +102,4 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, SettingsError> {
             "{shown} holds no private key that can be used ({error:?}); it must be PEM, and without a passphrase"
         ))
     })
-}
-
-fn from_file(path: &Path) -> Result<RootCertStore, SettingsError> {
-    let wrong = |what: String| SettingsError::at("tls.ca", what);
-    let shown = path.display();
-    let text = std::fs::read(path).map_err(|error| {
-        wrong(format!("cannot read {shown}: {error}; give a PEM file of the authorities to trust"))
-    })?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| {
-            wrong(format!("{shown} is not PEM: {error:?}; it must hold CERTIFICATE blocks"))
-        })?;
-        roots
-            .add(certificate)
-            .map_err(|error| wrong(format!("{shown} holds a certificate that cannot be used: {error}")))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong(format!(
-            "{shown} holds no certificate; it must hold at least one CERTIFICATE block"
-        )));
-    }
-    Ok(roots)
-}
-
-fn from_system() -> Result<RootCertStore, SettingsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(SettingsError::at(
-            "tls.ca",
-            "this system has no certificate authorities installed; install them or name a PEM file in tls.ca"
-                .to_owned(),
-        ));
-    }
-    Ok(roots)
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use http::{HeaderName, HeaderValue, Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sluicegate_core::units::Span;
+use sluicegate_core::{
+    secret_file::{self, REDACTED},
+    units::Span,
+};
 
 use crate::sign::Secret;
 
@@ -186,9 +189,7 @@ impl WebhookInput {
 
     /// What must not be shown, taken out.
     pub fn redact(&mut self) {
-        let hidden = || "[redacted]".to_owned();
-        self.secret = self.secret.take().map(|_| hidden());
-        self.headers.values_mut().for_each(|value| *value = hidden());
+        secret_file::redact(self.secret.iter_mut().chain(self.headers.values_mut()));
         self.url = shown(&self.url);
     }
 }
@@ -198,7 +199,7 @@ impl WebhookInput {
 pub(crate) fn shown(url: &str) -> String {
     let begin = url.find("://").map_or(0, |at| at + 3);
     match url[begin..].find(['/', '?', '#']) {
-        Some(end) if url[begin + end..].len() > 1 => format!("{}/[redacted]", &url[..begin + end]),
+        Some(end) if url[begin + end..].len() > 1 => format!("{}/{REDACTED}", &url[..begin + end]),
         _ => url.to_owned(),
     }
 }

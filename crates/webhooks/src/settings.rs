@@ -1,18 +1,15 @@
 //! A receiver's checked settings, and what is read from files for them.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use http::HeaderMap;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use ureq::{
-    Agent,
-    tls::{Certificate, RootCerts, TlsConfig},
-};
+use sluicegate_core::{Authorities, secret_file};
+use sluicegate_outbound as outbound;
+use ureq::Agent;
 
 use crate::{
     input::{WebhookEvent, WebhookInput, shown},
@@ -62,13 +59,10 @@ impl WebhookSettings {
             (Some(secret), _) => vec![Secret::read(secret).map_err(|message| ("secret", message))?],
             (None, Some(path)) => {
                 let path = resolve(path);
-                let wrong = |message: String| ("secret_file", format!("{} {message}", path.display()));
-                let text = fs::read_to_string(&path).map_err(|error| {
-                    wrong(format!(
-                        "cannot be read: {error}; write the secret into it, readable for this user only"
-                    ))
-                })?;
-                Secret::read_lines(&text).map_err(wrong)?
+                let wrong = |message| ("secret_file", message);
+                let text = secret_file::read(&path).map_err(wrong)?;
+                let unusable = |message| wrong(format!("{} {message}", path.display()));
+                Secret::read_lines(&text).map_err(unusable)?
             }
             (None, None) => Vec::new(),
         };
@@ -90,46 +84,11 @@ impl WebhookSettings {
     }
 }
 
-/// A client that trusts whom it should, follows nobody elsewhere, and keeps no connection.
+/// A client that keeps no connection: from one event to the next is a long time.
 fn agent(input: &WebhookInput, resolve: &dyn Fn(&Path) -> PathBuf) -> Result<Agent, (&'static str, String)> {
-    let mut tls = TlsConfig::builder();
-    if input.url.starts_with("https:") {
-        tls = tls.root_certs(RootCerts::new_with_certs(&authorities(
-            input.ca.as_deref().map(resolve).as_deref(),
-        )?));
-    }
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .max_redirects(0)
-        .max_idle_connections(0)
-        .user_agent(concat!("sluicegate/", env!("CARGO_PKG_VERSION")))
-        .timeout_global(Some(input.timeout.0))
-        .tls_config(tls.build());
-    Ok(config.build().into())
-}
-
-fn authorities(file: Option<&Path>) -> Result<Vec<Certificate<'static>>, (&'static str, String)> {
-    let own = |der: &CertificateDer<'_>| Certificate::from_der(der).to_owned();
-    let Some(path) = file else {
-        let found: Vec<_> = rustls_native_certs::load_native_certs().certs.iter().map(own).collect();
-        if found.is_empty() {
-            let message =
-                "this system has no certificate authorities installed; install them or name a PEM file here";
-            return Err(("ca", message.to_owned()));
-        }
-        return Ok(found);
-    };
-    let wrong = |message: String| ("ca", format!("{} {message}", path.display()));
-    let text = fs::read(path).map_err(|error| {
-        wrong(format!("cannot be read: {error}; give a PEM file of the authorities to trust"))
-    })?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .map(|certificate| certificate.map(|der| own(&der)))
-        .collect::<Result<_, _>>()
-        .map_err(|error| wrong(format!("is not PEM: {error:?}; it must hold CERTIFICATE blocks")))?;
-    if found.is_empty() {
-        return Err(wrong("holds no certificate; it must hold at least one CERTIFICATE block".to_owned()));
-    }
-    Ok(found)
+    let wrong = |message| ("ca", message);
+    let named =
+        input.ca.as_deref().map(|path| Authorities::read(&resolve(path))).transpose().map_err(wrong)?;
+    let client = outbound::client(&input.url, named.as_ref(), input.timeout.0).map_err(wrong)?;
+    Ok(client.max_idle_connections(0).build().into())
 }

@@ -1,7 +1,7 @@
 //! The document: every key a configuration can have.
 //!
-//! A guard's settings are that guard's own input types; what concerns the gateway as a
-//! whole, and the sections that later versions fill, stand here. Only `listen`, `upstreams`
+//! A guard's settings are that guard's own input types; what concerns the gateway as a whole
+//! stands here. Only `listen`, `upstreams`
 //! and `routes` are required. The doc comment of a field is its line in the JSON Schema.
 
 mod admin;
@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_classify::input::TenantsInput;
+use sluicegate_core::secret_file;
 use sluicegate_freeze::input::FreezeInput;
 use sluicegate_idempotency::FencesInput;
 use sluicegate_intents::IntentsInput;
@@ -128,9 +129,7 @@ impl Document {
             redis.redact();
         }
         // They are there to carry the gateway's own credentials.
-        for value in shown.intents.headers.values_mut() {
-            "[redacted]".clone_into(value);
-        }
+        secret_file::redact(shown.intents.headers.values_mut());
         shown.webhooks.iter_mut().for_each(WebhookInput::redact);
         shown.telemetry.otlp.iter_mut().for_each(OtlpInput::redact);
         shown.jwt.iter_mut().for_each(JwtInput::redact);

@@ -86,12 +86,12 @@ async fn keys_are_fetched_and_the_last_good_ones_stay() {
     assert_eq!(asked(), before, "nothing was fetched for it");
 
     // So does one that trusts other authorities, before it has fetched anything by them.
-    let pem = std::env::temp_dir().join(format!("jwks-ca-{}.pem", std::process::id()));
-    std::fs::write(&pem, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-    let input = JwtInput { ca: Some(pem.clone()), ..input.clone() };
+    let folder = tempfile::tempdir().unwrap();
+    let authority = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("ca.pem"), authority.cert.pem()).unwrap();
+    let input = JwtInput { ca: Some(folder.path().join("ca.pem")), ..input.clone() };
     let trusting = tokens.verifier(input.check().unwrap(), &Path::to_path_buf).unwrap();
     assert_eq!(sub(&trusting, &token), Ok(Some("u7".into())));
-    std::fs::remove_file(pem).unwrap();
 
     // One that asks for more takes nothing for verified that another has.
     for more in [json!({ "issuer": "us" }), json!({ "audience": ["us"] }), json!({ "algorithms": ["ES384"] })]
