@@ -23,8 +23,7 @@ pub struct Targets {
     /// What these are, in words that are others when they are: what was found of former ones says
     /// nothing of them.
     pub version: String,
-    /// What the route changes of what passes, and so of copies: but no credential that is meant for
-    /// its own upstream, and nothing that the shadow has its own word on.
+    /// What the route changes of what passes, and so of copies.
     pub rewrite: Option<Arc<Rewrite>>,
 }
 
@@ -47,14 +46,21 @@ impl Shadowing {
         // The proxy keeps it until the head has come, and so tells the breaker of a shadow that hangs.
         let (never, deadline) = (settings.timeout * 2, settings.timeout);
         let timeouts = RouteTimeouts { connect: never, per_try: None, deadline, stream_idle: never };
-        let left_alone = |name: &HeaderName| {
-            CREDENTIALS.contains(&name.as_str())
-                || ADDED.contains(&name.as_str())
-                || settings.strip.contains(name)
-                || settings.set.contains_key(name)
-        };
-        let rewrite = targets.rewrite.as_ref().map(|rewrite| Arc::new(rewrite.for_copies(left_alone)));
-        let plan = |upstream: Arc<Upstream>| {
+        let ours = |name: &HeaderName| ADDED.contains(&name.as_str());
+        // A copy to the own upstream is a request like the others there, credentials of the route's
+        // included: else it would be refused, and every answer would count as noise.
+        let own = targets.rewrite.as_ref().map(|rewrite| Arc::new(rewrite.without(ours)));
+        // These credentials go nowhere else, and the shadow's own word holds.
+        let elsewhere = targets.rewrite.as_ref().map(|rewrite| {
+            Arc::new(rewrite.without(|name| {
+                ours(name)
+                    || CREDENTIALS.contains(&name.as_str())
+                    || rewrite.holds_secret(name)
+                    || settings.strip.contains(name)
+                    || settings.set.contains_key(name)
+            }))
+        });
+        let plan = |upstream: Arc<Upstream>, rewrite: &Option<Arc<Rewrite>>| {
             let name = format!("shadow of {}", state.route);
             let target = upstream.name().to_owned();
             // A copy is sent once.
@@ -73,8 +79,8 @@ impl Shadowing {
         let seed = share::seed(&format!("shadow\n{}\n{}", state.route, state.to));
         let compared = settings.compare.as_ref();
         let compared = compared.map(|compare| format!("{}\n{}", compare.rules, targets.version));
-        let shadow = plan(targets.shadow);
-        let own = targets.own.map(|upstream| upstream.map(plan));
+        let shadow = plan(targets.shadow, &elsewhere);
+        let own = targets.own.map(|upstream| upstream.map(|upstream| plan(upstream, &own)));
         Self { state, settings, seed, shadow, compared, own }
     }
 

@@ -3,7 +3,7 @@
 //! else is.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{path::Path, time::Instant};
+use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -361,46 +361,5 @@ fn a_stream_that_says_something_else_is_another_text() {
         let found = it.compare(&stream(ours.clone()), &json_answer(&read("openai-chat.json")));
         let format = [("header/content-type", Kind::Header), ("format", Kind::Format)];
         assert_eq!(told(&found), format, "{file}");
-    }
-}
-
-/// Prints how long one comparison takes; run it with `--release --ignored --nocapture`.
-#[test]
-#[ignore = "a statement of time, not a test"]
-fn how_long_a_comparison_takes() {
-    let result = |n: usize| {
-        let text = (0..60).map(|word| format!("word{}", word * 7 % 31 + n)).collect::<Vec<_>>().join(" ");
-        json!({ "id": format!("doc-{n}"), "score": 1.0 / (n + 1) as f64, "title": format!("Title {n}"), "text": text })
-    };
-    let answer_text = (0..150).map(|word| format!("token{word}")).collect::<Vec<_>>().join(" ");
-    let document =
-        json!({ "took_ms": 3, "answer": answer_text, "results": (0..20).map(result).collect::<Vec<_>>() });
-    let mut other = document.clone();
-    other["took_ms"] = json!(5);
-    other["answer"] = json!(answer_text.replace("token7", "other7"));
-    other["results"].as_array_mut().unwrap().swap(3, 7);
-    other["results"][5]["id"] = json!("doc-99");
-    other["results"][6]["score"] = json!(0.5);
-    let it = comparer(
-        json!({ "ignore": ["/took_ms"], "tolerance": { "/results/*/score": 0.01 } }),
-        json!({ "ids": "/results/*/id", "scores": "/results/*/score", "texts": "/answer" }),
-    );
-    let (ours, theirs) = (json_answer(&document), json_answer(&other));
-    let spaced = answer("application/json", format!(" {document}"));
-    for (name, theirs) in
-        [("the same bytes", &ours), ("the same in other bytes", &spaced), ("different", &theirs)]
-    {
-        let rounds = 2000;
-        let start = Instant::now();
-        let mut count = 0;
-        for _ in 0..rounds {
-            count += it.compare(&ours, theirs).differences.len();
-        }
-        let each = start.elapsed() / rounds;
-        println!(
-            "{} bytes, 20 results, {name}: {each:?} ({} differences)",
-            ours.body.len(),
-            count / rounds as usize
-        );
     }
 }

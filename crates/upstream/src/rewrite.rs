@@ -70,10 +70,13 @@ impl FieldsInput {
         secret_file::redact(self.set.values_mut());
     }
 
-    /// The same with what stands in files; or what is wrong with them. Blocking.
-    pub fn with_files(&self, resolve: &dyn Fn(&Path) -> PathBuf) -> Result<Self, Vec<(String, String)>> {
+    /// Checks all of it, with what stands in files. Blocking.
+    pub fn read(&self, resolve: &dyn Fn(&Path) -> PathBuf) -> Result<FieldRules, Vec<(String, String)>> {
+        self.check()?;
         let set = secret_file::merged(&self.set, ("set_file", &self.set_file), resolve)?;
-        Ok(Self { set, set_file: BTreeMap::new(), remove: self.remove.clone() })
+        let whole = Self { set, set_file: BTreeMap::new(), remove: self.remove.clone() };
+        let of_files = self.set_file.keys().filter_map(|name| named(name).ok()).collect();
+        Ok(FieldRules { of_files, ..whole.check()? })
     }
 
     /// The fields, but for those that stand in files; or everything that is wrong, in these too:
@@ -142,6 +145,8 @@ fn named(name: &str) -> Result<HeaderName, String> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldRules {
     set: Vec<(HeaderName, HeaderValue)>,
+    /// Those of `set` whose values stand in files of their own, as secrets do.
+    of_files: Vec<HeaderName>,
     remove: Vec<HeaderName>,
 }
 
@@ -176,14 +181,20 @@ impl Rewrite {
         *self == Self::default()
     }
 
-    /// The same for copies of requests: the fields that `left_alone` names are neither set, so
-    /// that a credential for the route's own upstream goes nowhere else, nor removed.
+    /// The same but for the fields of requests that `left_alone` names, which are neither set nor
+    /// removed.
     #[must_use]
-    pub fn for_copies(&self, left_alone: impl Fn(&HeaderName) -> bool) -> Self {
-        let mut copies = self.clone();
-        copies.request.set.retain(|(name, _)| !left_alone(name));
-        copies.request.remove.retain(|name| !left_alone(name));
-        copies
+    pub fn without(&self, left_alone: impl Fn(&HeaderName) -> bool) -> Self {
+        let mut rest = self.clone();
+        rest.request.set.retain(|(name, _)| !left_alone(name));
+        rest.request.remove.retain(|name| !left_alone(name));
+        rest
+    }
+
+    /// Whether what requests get under this name is a secret, since it stands in a file of its own.
+    #[must_use]
+    pub fn holds_secret(&self, name: &HeaderName) -> bool {
+        self.request.of_files.contains(name)
     }
 
     /// Changes a request. To be called once, before it is addressed to an endpoint.
@@ -263,8 +274,23 @@ mod tests {
         assert_eq!(head.headers["host"], "other");
         rewrite.response(&mut head.headers);
         assert_eq!(head.headers["x-a"], "4", "answers have rules of their own");
-        let copies = rewrite.for_copies(|name| name == "x-a");
-        assert!(copies.request.set.is_empty() && copies.request.remove.len() == 2);
+        let rest = rewrite.without(|name| name == "x-a");
+        assert!(rest.request.set.is_empty() && rest.request.remove.len() == 2);
+    }
+
+    #[test]
+    fn what_stands_in_a_file_is_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "hush\n").unwrap();
+        let input = json!({ "set": { "x-a": "1" }, "set_file": { "X-Key": "key" } });
+        let input: FieldsInput = serde_json::from_value(input).unwrap();
+        let request = input.read(&|path| folder.path().join(path)).unwrap();
+        let rewrite = Rewrite { request, ..Rewrite::default() };
+        let secret = |name| rewrite.holds_secret(&http::HeaderName::from_static(name));
+        assert_eq!((secret("x-key"), secret("x-a")), (true, false));
+        let mut head = head("/");
+        rewrite.request(&mut head);
+        assert_eq!(head.headers["x-key"], "hush");
     }
 
     #[test]

@@ -163,19 +163,32 @@ async fn a_shadow_gets_the_path_of_its_route_and_none_of_its_credentials() {
     access: read
     upstream: main
     strip_prefix: /api
-    request: { set: { authorization: Bearer of-main, x-both: "1", x-mine: main }, remove: [x-gone] }
-    shadow: { to: lab, percent: 100, set: { x-mine: lab } }"#;
-    let gateway = Gateway::start(&document(&upstreams, routes, ""));
+    request:
+      set: { authorization: Bearer of-main, x-both: "1", x-mine: main }
+      set_file: { x-service-key: key }
+      remove: [x-gone]
+    shadow: { to: lab, percent: 100, noise: 100, compare: {}, set: { x-mine: lab } }"#;
+    let folder = Folder::default();
+    folder.write("key", "hush");
+    let gateway = folder.start(&document(&upstreams, routes, ""));
     let mut client = Client::h1(gateway.address()).await;
     let mut request = post("/api/ask", "q");
     request.headers_mut().insert("x-gone", "1".parse().unwrap());
     assert_eq!(client.ask(request).await.status, 200);
-    sluicegate_tests::eventually("the copy came", || lab.count("/ask") == 1).await;
-    let (seen, copy) = (&main.seen_at("/ask")[0], &lab.seen_at("/ask")[0]);
-    assert_eq!(seen.get("authorization"), Some("Bearer of-main"));
-    assert_eq!(copy.get("authorization"), None);
-    assert_eq!((seen.get("x-mine"), copy.get("x-mine")), (Some("main"), Some("lab")));
-    for (both, what) in [(seen, "the request"), (copy, "its copy")] {
+    let came = || (main.count("/ask"), lab.count("/ask")) == (2, 1);
+    sluicegate_tests::eventually("the copies came, one to the own upstream", came).await;
+    let (all, copy) = (main.seen_at("/ask"), &lab.seen_at("/ask")[0]);
+    let (mut copies, mut requests): (Vec<_>, Vec<_>) =
+        all.iter().partition(|seen| seen.get("x-sluicegate-shadow").is_some());
+    let (own, seen) = (copies.pop().unwrap(), requests.pop().unwrap());
+    let of_main = (Some("Bearer of-main"), Some("hush"), Some("main"));
+    for (at_main, what) in [(seen, "the request"), (own, "its copy at the own upstream")] {
+        let got = (at_main.get("authorization"), at_main.get("x-service-key"), at_main.get("x-mine"));
+        assert_eq!(got, of_main, "{what}");
+    }
+    let got = (copy.get("authorization"), copy.get("x-service-key"), copy.get("x-mine"));
+    assert_eq!(got, (None, None, Some("lab")));
+    for (both, what) in [(seen, "the request"), (own, "its copy"), (copy, "the shadow's")] {
         assert_eq!((both.get("x-both"), both.get("x-gone")), (Some("1"), None), "{what}");
     }
 }

@@ -20,7 +20,7 @@ impl RouteInput {
     pub fn rewrite(&self, resolve: Option<Resolve<'_>>) -> Result<Option<Rewrite>, Vec<(String, String)>> {
         let mut faults = Vec::new();
         let checked = |fields: &FieldsInput| match resolve {
-            Some(resolve) => fields.check().and_then(|_| fields.with_files(resolve)?.check()),
+            Some(resolve) => fields.read(resolve),
             None => fields.check(),
         };
         let mut take = |key: &str, read: Result<_, Vec<(String, String)>>| {
