@@ -1,8 +1,11 @@
 //! A body without its content coding, up to a cap.
 //!
 //! `gzip`, `deflate`, `br` and `zstd`, also one upon the other. What is decoded is never more
-//! than the cap, however little it was before: a bomb costs the cap and no more. What comes after
-//! the end of a stream makes the whole unreadable, since some readers would take no notice of it.
+//! than the cap, however little it was before: a bomb costs a few times the cap and the decoder's
+//! own tables (below 4 MiB for the worst), and no more. Decoders that write into a window of the
+//! sender's choice, which may be a thousand times the cap, get no more room than the cap needs. What
+//! comes after the end of a stream makes the whole unreadable, since some readers would take no
+//! notice of it.
 
 use std::{
     borrow::Cow,
@@ -10,7 +13,9 @@ use std::{
 };
 
 use http::{HeaderMap, header};
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+mod brotli;
 
 /// The most codings, one upon the other, that are taken off.
 const MOST_CODINGS: usize = 3;
@@ -64,7 +69,7 @@ fn without(coding: &str, body: &[u8], cap: usize) -> Result<Vec<u8>, Unread> {
     } else if is("deflate") {
         deflate(body, cap)
     } else if is("br") {
-        brotli(body, cap)
+        brotli::plain(body, cap)
     } else if is("zstd") {
         zstd(body, cap)
     } else {
@@ -103,17 +108,6 @@ fn deflate(body: &[u8], cap: usize) -> Result<Vec<u8>, Unread> {
     whole(plain, headed.total_in(), body)
 }
 
-/// A stream after which nothing comes.
-fn brotli(body: &[u8], cap: usize) -> Result<Vec<u8>, Unread> {
-    let mut rest = body;
-    let mut decoder = brotli_decompressor::Decompressor::new(&mut rest, 4096);
-    let plain = capped(&mut decoder, cap)?;
-    // Asked again at its end, the decoder complains of what it took and did not use.
-    let has_more = decoder.read(&mut [0]).is_err();
-    drop(decoder);
-    if has_more || !rest.is_empty() { Err(Unread::Undecodable) } else { Ok(plain) }
-}
-
 /// What was read of a stream that goes up to the end of the body.
 fn whole(read: Result<Vec<u8>, Unread>, length: u64, body: &[u8]) -> Result<Vec<u8>, Unread> {
     read.and_then(|plain| if length == body.len() as u64 { Ok(plain) } else { Err(Unread::Undecodable) })
@@ -126,15 +120,32 @@ fn zstd(mut body: &[u8], cap: usize) -> Result<Vec<u8>, Unread> {
         if let Some(after) = skipped(body) {
             body = after?;
         } else {
-            let frame = StreamingDecoder::new_with_max_window_size(&mut body, ZSTD_WINDOW);
-            let mut frame = frame.map_err(|_| Unread::Undecodable)?;
-            plain.extend(capped(&mut frame, cap - plain.len())?);
+            plain.extend(frame(&mut body, cap - plain.len())?);
         }
         if body.is_empty() {
             return Ok(plain);
         }
     }
     Err(Unread::Undecodable)
+}
+
+/// The frame that the body begins with. Read as a stream it would be decoded up to its window before
+/// anything is given; block by block (128 KiB) it ends soon after the cap.
+fn frame(body: &mut &[u8], cap: usize) -> Result<Vec<u8>, Unread> {
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(ZSTD_WINDOW);
+    decoder.init(&mut *body).map_err(|_| Unread::Undecodable)?;
+    let enough = BlockDecodingStrategy::UptoBytes(cap.saturating_add(1));
+    let whole = decoder.decode_blocks(&mut *body, enough).map_err(|_| Unread::Undecodable)?;
+    if !whole {
+        return Err(Unread::TooLarge);
+    }
+    let plain = decoder.collect().unwrap_or_default();
+    let told = decoder.get_checksum_from_data();
+    if told.is_some() && told != decoder.get_calculated_checksum() {
+        return Err(Unread::Undecodable);
+    }
+    if plain.len() > cap { Err(Unread::TooLarge) } else { Ok(plain) }
 }
 
 /// What comes after a frame that holds nothing (RFC 8878, 3.1.2), where the body begins with one.

@@ -152,17 +152,22 @@ async fn memory_stays_bounded_whatever_is_sent() {
         &format!("{FROZEN}\nfences: {{ max_buffered: 16MiB }}"),
     );
     let address = gateway.address();
-    let bomb: Arc<[u8]> = gzip(&vec![b' '; 32 << 20]).into();
+    // The second one is 16 MiB of zeros, in a window of that size.
+    let brotli = b"\xcf\xff\xff\x7f\0\x24\0\xe2\xb1\x40\x72\xef\xff\x07";
+    let bombs: Arc<[(&str, Vec<u8>)]> =
+        [("gzip", gzip(&vec![b' '; 32 << 20])), ("br", brotli.to_vec())].into();
     let long: Arc<[u8]> = call("search", &"x".repeat(1000 * 1024)).into_bytes().into();
     let count = 80;
     let all_sent = Arc::new(Barrier::new(count));
     let mut tasks = JoinSet::new();
     for _ in 0..count {
-        let (bomb, long, all_sent) = (bomb.clone(), long.clone(), all_sent.clone());
+        let (bombs, long, all_sent) = (bombs.clone(), long.clone(), all_sent.clone());
         tasks.spawn(async move {
             let mut raw = Raw::connect(address).await;
-            let lines = format!("{JSON}Content-Encoding: gzip\r\n");
-            assert_eq!(post(&mut raw, "/mcp", &lines, &bomb).await.status, 423);
+            for (coding, bomb) in &*bombs {
+                let lines = format!("{JSON}Content-Encoding: {coding}\r\n");
+                assert_eq!(post(&mut raw, "/mcp", &lines, bomb).await.status, 423);
+            }
             // All but the last byte, and then nothing until all others have sent as much.
             let mut raw = Raw::connect(address).await;
             let length = long.len();
