@@ -8,7 +8,8 @@
 //! belong together ([`key`]) and which of them are a share of all ([`share`]), what a verified token
 //! says ([`claims`]), how the gateway says no ([`refusal`]), what a trace tells ([`span`]), a value
 //! that is replaced while it is read ([`live`]), where time and chance come from ([`clock`],
-//! [`chance`]), what is asked of header fields ([`headers`]), and what stands in files of its own:
+//! [`chance`]), what was used last ([`recent`]), what is asked of header fields ([`headers`]), whose
+//! word is taken for whom a request is from ([`peers`]), and what stands in files of its own:
 //! secrets ([`secret_file`]) and whose word is taken for who a server is ([`authorities`]).
 
 pub mod arm;
@@ -23,9 +24,11 @@ pub mod key;
 pub mod live;
 pub mod outcome;
 mod outlive;
+pub mod peers;
 pub mod pins;
 pub mod plan;
 pub mod preset;
+pub mod recent;
 pub mod refusal;
 pub mod repeat;
 pub mod respond;
@@ -45,9 +48,11 @@ pub use facts::{Access, Classified, Facts, Lane, Tenant};
 pub use key::{CookieName, KeyInput, KeySource};
 pub use live::Live;
 pub use outcome::{Attempt, Outcome};
+pub use peers::TrustedPeers;
 pub use pins::Pins;
 pub use plan::{Deferral, Leads, RoutePlan};
 pub use preset::PresetName;
+pub use recent::Recent;
 pub use refusal::{Code, OwnAnswer, Refusal};
 pub use repeat::Repeat;
 pub use respond::RespondLayer;

@@ -6,7 +6,7 @@
 use std::{future::poll_fn, net::SocketAddr, pin::pin, task::Poll};
 
 use bytes::Bytes;
-use ipnet::IpNet;
+use sluicegate_core::TrustedPeers;
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep_until},
@@ -36,7 +36,7 @@ pub(crate) struct Opened {
 pub(crate) async fn open(
     mut stream: TcpStream,
     certificate: Option<&Certificate>,
-    (peer, local, trusted): (SocketAddr, SocketAddr, Option<&[IpNet]>),
+    (peer, local, trusted): (SocketAddr, SocketAddr, Option<&TrustedPeers>),
     deadline: Instant,
     (stage, metrics): (&StageCell, &Metrics),
 ) -> Result<Option<Opened>, Reason> {

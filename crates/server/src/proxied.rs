@@ -10,13 +10,10 @@
 //! Exactly the header is read, so that what follows is untouched. It must be whole within
 //! `header_read`; a version 1 line has at most 107 bytes, and a version 2 header says its length.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::{io, net::SocketAddr};
 
-use ipnet::IpNet;
 use proxy_protocol_rs::parse;
+use sluicegate_core::TrustedPeers;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::metrics::Reason;
@@ -37,9 +34,9 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 pub(crate) async fn peer(
     stream: &mut TcpStream,
     socket: SocketAddr,
-    trusted: &[IpNet],
+    trusted: &TrustedPeers,
 ) -> Result<SocketAddr, Reason> {
-    if !is_trusted(socket.ip(), trusted) {
+    if !trusted.contains(socket.ip()) {
         tracing::debug!(peer = %socket, "closed: it is none of the trusted peers, whose PROXY header would be believed");
         return Err(Reason::proxy_protocol);
     }
@@ -58,11 +55,6 @@ pub(crate) async fn peer(
             Err(reason)
         }
     }
-}
-
-fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
-    let peer = peer.to_canonical();
-    trusted.iter().any(|network| network.contains(&peer))
 }
 
 /// Reads the header and nothing after it.
@@ -104,6 +96,8 @@ mod tests {
         net::{TcpListener, TcpStream},
     };
 
+    use sluicegate_core::TrustedPeers;
+
     use super::peer;
     use crate::metrics::Reason;
 
@@ -113,7 +107,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.set_nodelay(true).unwrap();
         let (mut stream, from) = listener.accept().await.unwrap();
-        let trusted = [trusted.parse().unwrap()];
+        let trusted = TrustedPeers::new(vec![trusted.parse().unwrap()]);
         let send = async {
             for piece in pieces {
                 client.write_all(piece).await.unwrap();

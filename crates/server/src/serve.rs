@@ -81,7 +81,7 @@ pub(crate) async fn serve<H: Handler>(
         };
         let certificate = listener.certificate.load_full();
         let deadline = after(accepted, settings.header_read);
-        let trusted = listener.proxied.load(Ordering::Relaxed).then_some(&*settings.trusted_peers);
+        let trusted = listener.proxied.load(Ordering::Relaxed).then_some(&settings.trusted_peers);
         let (peers, seen) = ((peer, local, trusted), (&*shared.stage, &*shared.metrics));
         open(stream, certificate.as_deref(), peers, deadline, seen).await
     };

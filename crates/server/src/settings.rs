@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
+use sluicegate_core::TrustedPeers;
 
 /// The least that `max_header_bytes` can be: what the HTTP/1.1 parser needs to work.
 const LEAST_HEADER_BYTES: usize = 8192;
@@ -23,7 +23,7 @@ pub struct ConnSettings {
     /// Open connections in total. Beyond it clients wait in the kernel's backlog.
     pub max_connections: usize,
     /// Whose PROXY headers are believed.
-    pub trusted_peers: Vec<IpNet>,
+    pub trusted_peers: TrustedPeers,
 }
 
 impl Default for ConnSettings {
@@ -34,7 +34,7 @@ impl Default for ConnSettings {
             write_stall: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
             max_connections: 10_000,
-            trusted_peers: Vec::new(),
+            trusted_peers: TrustedPeers::default(),
         }
     }
 }

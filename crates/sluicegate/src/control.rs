@@ -396,7 +396,7 @@ fn connections(document: &Document) -> ConnSettings {
         write_stall: document.timeouts.stream_idle.0,
         max_header_bytes: usize::try_from(document.limits.max_headers.0).unwrap_or(usize::MAX),
         max_connections: document.max_connections as usize,
-        trusted_peers: document.trusted_peers.iter().map(|peer| peer.0).collect(),
+        trusted_peers: document.trusted_peers(),
     }
 }
 

@@ -16,7 +16,7 @@ use sluicegate_config::{
     document::{Document, RouteInput, WhenFrozen},
     problem_at,
 };
-use sluicegate_core::{Deferral, Refusal, RoutePlan, Tenant, claims::VerifyTokens};
+use sluicegate_core::{Deferral, Refusal, RoutePlan, Tenant, TrustedPeers, claims::VerifyTokens};
 use sluicegate_idempotency::{Fences, UpstreamPromises};
 use sluicegate_intents::{Intents, IntentsSettings, RouteRules};
 use sluicegate_rollout::{Declared, Pinned, Rollouts};
@@ -24,8 +24,7 @@ use sluicegate_shadow::{ShadowPlan, Shadowing, Shadows};
 use sluicegate_spans::Tracer;
 use sluicegate_tokens::{Tokens, Verifier};
 use sluicegate_upstream::{
-    Prepared, Retries, Rewrite, RouteTimeouts, UpstreamPlan, Upstreams, forward::TrustedPeers,
-    input::UpstreamInput,
+    Prepared, Retries, Rewrite, RouteTimeouts, UpstreamPlan, Upstreams, input::UpstreamInput,
 };
 
 use crate::{access_log::AccessLog, cors::Cors, ingress::HttpRoute, metrics::RequestMetrics};
@@ -200,7 +199,7 @@ impl Snapshot {
                 lane,
                 tokens: tokens.clone().map(|tokens| tokens as Arc<dyn VerifyTokens>),
             },
-            trusted_peers: TrustedPeers::new(document.trusted_peers.iter().map(|peer| peer.0).collect()),
+            trusted_peers: document.trusted_peers(),
             access_log,
             tracer: None,
             cors: document.cors.as_ref().map(Cors::new),

@@ -54,6 +54,10 @@ pub(crate) struct Source {
     pub(crate) url: Arc<str>,
     pub(crate) authorities: Option<Authorities>,
     pub(crate) keys: ArcSwapOption<Keys>,
+    /// When these were fetched or read, in seconds since 1970; 0 before.
+    taken_at: AtomicU64,
+    /// Whether it is the one in use, which the gauges tell of. Held while they are set.
+    in_use: Mutex<bool>,
     pub(crate) woken: Arc<Notify>,
     refresh: AtomicU64,
     begun: AtomicBool,
@@ -66,6 +70,8 @@ impl Source {
             url: url.into(),
             authorities,
             keys: ArcSwapOption::empty(),
+            taken_at: AtomicU64::new(0),
+            in_use: Mutex::new(false),
             woken: Arc::default(),
             refresh: AtomicU64::new(0),
             begun: AtomicBool::new(false),
@@ -82,11 +88,36 @@ impl Source {
         Duration::from_millis(self.refresh.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn take(&self, keys: Keys, shared: &Shared) {
-        shared.metrics.keys.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
-        let now = shared.clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        shared.metrics.fetched_at.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    fn hold(&self, keys: Keys, clock: &Clock) {
+        let now = clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.keys.store(Some(Arc::new(keys)));
+        self.taken_at.store(now.as_secs(), Ordering::Relaxed);
+    }
+
+    /// The gauges tell of this one from now on.
+    fn begin_use(&self, metrics: &Metrics) {
+        let mut in_use = self.in_use.lock();
+        *in_use = true;
+        self.show(metrics);
+    }
+
+    fn end_use(&self) {
+        *self.in_use.lock() = false;
+    }
+
+    fn show(&self, metrics: &Metrics) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        metrics.keys.set(gauge(self.keys.load().as_ref().map_or(0, |keys| keys.len() as u64)));
+        metrics.taken_at.set(gauge(self.taken_at.load(Ordering::Relaxed)));
+    }
+
+    pub(crate) fn take(&self, keys: Keys, shared: &Shared) {
+        self.hold(keys, &shared.clock);
+        let in_use = self.in_use.lock();
+        if *in_use {
+            self.show(&shared.metrics);
+        }
+        drop(in_use);
         if self.trouble.lock().take().is_some() {
             tracing::info!(url = shown(&self.url), "the keys of tokens are fetched again");
         }
@@ -128,7 +159,7 @@ impl Tokens {
         let source = match &settings.keys {
             KeysFrom::File(path) => {
                 let source = Source::new("", None);
-                source.keys.store(Some(Arc::new(keys_in(&resolve(path))?)));
+                source.hold(keys_in(&resolve(path))?, &self.shared.clock);
                 Arc::new(source)
             }
             KeysFrom::Url { url, ca, .. } => {
@@ -138,7 +169,10 @@ impl Tokens {
                     Some(source) if source.authorities == authorities => source,
                     known => {
                         let made = Source::new(url, authorities);
-                        made.keys.store(known.and_then(|former| former.keys.load_full()));
+                        if let Some(former) = known {
+                            made.keys.store(former.keys.load_full());
+                            made.taken_at.store(former.taken_at.load(Ordering::Relaxed), Ordering::Relaxed);
+                        }
                         Arc::new(made)
                     }
                 }
@@ -149,9 +183,13 @@ impl Tokens {
 
     /// From now on this one's keys are those in use, or none are.
     pub fn apply(&self, verifier: Option<&Verifier>) {
+        let former = self.current.lock().take();
+        if let Some(former) = former {
+            former.end_use();
+        }
         let Some(verifier) = verifier else {
-            *self.current.lock() = None;
             self.shared.metrics.keys.set(0);
+            self.shared.metrics.taken_at.set(0);
             self.shared.told.send_replace(());
             return;
         };
@@ -165,9 +203,7 @@ impl Tokens {
                 source.hurry();
             }
         }
-        if let Some(keys) = &*source.keys.load() {
-            self.shared.metrics.keys.set(i64::try_from(keys.len()).unwrap_or(i64::MAX));
-        }
+        source.begin_use(&self.shared.metrics);
         *self.current.lock() = Some(source);
         self.shared.told.send_replace(());
     }

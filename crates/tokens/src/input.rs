@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, Uri, header};
+use http::{HeaderName, Uri, header, uri::Authority};
 use jsonwebtoken::Algorithm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -225,10 +225,17 @@ impl JwtInput {
                 let parsed = url.parse::<Uri>().ok();
                 let scheme = parsed.as_ref().and_then(Uri::scheme_str);
                 let host = parsed.as_ref().and_then(Uri::host).unwrap_or_default();
-                if !matches!(scheme, Some("http" | "https")) || host.is_empty() || url.contains('@') {
+                let authority = parsed.as_ref().and_then(Uri::authority).map_or("", Authority::as_str);
+                if !matches!(scheme, Some("http" | "https")) || host.is_empty() {
                     fault(
                         "jwks_url",
                         "is not a URL to fetch; write one such as https://id.example.org/jwks.json",
+                    );
+                } else if authority.contains('@') {
+                    fault(
+                        "jwks_url",
+                        "carries a user and a password, which are not sent; fetch the keys into a file and \
+                         name it in `jwks_file`",
                     );
                 } else if !(LEAST_REFRESH..=LONGEST_REFRESH).contains(&self.refresh) {
                     let message =

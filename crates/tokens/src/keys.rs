@@ -14,7 +14,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::remembered::Remembered;
+use crate::remembered::{Remembered, nothing};
 
 /// No provider publishes as many; each may be tried for a token that names none.
 const MOST: usize = 64;
@@ -60,7 +60,7 @@ impl Keys {
         if all.is_empty() {
             return Err("it has no key that signatures can be verified with (RSA from 2048 bits, P-256, P-384, Ed25519, or oct from 256 bits)".to_owned());
         }
-        Ok(Self { all, remembered: Remembered::default() })
+        Ok(Self { all, remembered: nothing() })
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -18,7 +18,7 @@
 //!
 //! **Failure.** Keys are fetched from a URL every `refresh`, and sooner (every [`HURRY`] at most)
 //! when newer keys might verify a token: it names one that is not known, its signature fits none and
-//! it names none, or there are no keys yet. A redirect is not followed. While that fails the last good ones stay in use
+//! it names none, or there are no keys yet. While that fails the last good ones stay in use
 //! ([`Tokens::trouble`] says so, for `/readyz`); where there never were any, requests that bring a
 //! token get 503 `keys_unavailable`. Nothing of a request waits for a fetch.
 //!
@@ -29,7 +29,7 @@
 //! | `sluicegate_jwt_total{result}` | counter | tokens looked at: `valid`, `missing`, or why not: `malformed`, `algorithm`, `unknown_key`, `signature`, `expired`, `not_yet`, `issuer`, `audience`, `no_keys` |
 //! | `sluicegate_jwks_fetches_total{result}` | counter | fetches of the keys: `ok`, `failed` |
 //! | `sluicegate_jwks_keys` | gauge | keys in use |
-//! | `sluicegate_jwks_fetched_timestamp_seconds` | gauge | when the keys in use were fetched or read |
+//! | `sluicegate_jwks_fetched_timestamp_seconds` | gauge | when the keys in use were fetched or read; 0 where there are none |
 
 mod crypto;
 mod fetch;

@@ -20,14 +20,14 @@ pub(crate) struct Metrics {
     pub(crate) fetched: Counter,
     pub(crate) failed: Counter,
     pub(crate) keys: Gauge,
-    pub(crate) fetched_at: Gauge,
+    pub(crate) taken_at: Gauge,
 }
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let (verdicts, fetches) =
             (Family::<ByResult, Counter>::default(), Family::<ByResult, Counter>::default());
-        let (keys, fetched_at) = (Gauge::default(), Gauge::default());
+        let (keys, taken_at) = (Gauge::default(), Gauge::default());
         registry.register(
             "sluicegate_jwt",
             "Tokens looked at, by what they were found to be",
@@ -37,8 +37,8 @@ impl Metrics {
         registry.register("sluicegate_jwks_keys", "Keys of tokens in use", keys.clone());
         registry.register(
             "sluicegate_jwks_fetched_timestamp_seconds",
-            "When the keys of tokens in use were fetched or read",
-            fetched_at.clone(),
+            "When the keys of tokens in use were fetched or read; 0 where there are none",
+            taken_at.clone(),
         );
         let of =
             |family: &Family<ByResult, Counter>, result| family.get_or_create(&ByResult { result }).clone();
@@ -47,7 +47,7 @@ impl Metrics {
             fetched: of(&fetches, "ok"),
             failed: of(&fetches, "failed"),
             keys,
-            fetched_at,
+            taken_at,
         }
     }
 

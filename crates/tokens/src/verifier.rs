@@ -131,7 +131,7 @@ impl Verifier {
         }
         let claims = verified.claims.clone();
         if is_new {
-            keys.remembered.keep(digest, verified);
+            keys.remembered.keep(digest, verified, token.len());
         }
         Ok(claims)
     }
@@ -150,7 +150,7 @@ impl Verifier {
         let mut found = Verdict::UnknownKey;
         for key in keys.candidates(header.kid.as_deref(), header.alg) {
             match decode::<Map<String, Value>>(token, &key.decoding, &validation) {
-                Ok(read) => return verified(read.claims, token.len()),
+                Ok(read) => return verified(read.claims),
                 Err(error) => match error.kind() {
                     ErrorKind::InvalidSignature => found = Verdict::Signature,
                     ErrorKind::InvalidIssuer => return Err(Verdict::Issuer),
@@ -217,13 +217,13 @@ impl Verifier {
 }
 
 /// The claims, and the times between which they hold.
-fn verified(claims: Map<String, Value>, length: usize) -> Result<Verified, Verdict> {
+fn verified(claims: Map<String, Value>) -> Result<Verified, Verdict> {
     let until = claims.get("exp").and_then(Value::as_f64).ok_or(Verdict::Malformed)?;
     let from = match claims.get("nbf") {
         None => 0.0,
         Some(from) => from.as_f64().ok_or(Verdict::Malformed)?,
     };
-    Ok(Verified { claims: Arc::new(Claims::verified(claims)), from, until, length })
+    Ok(Verified { claims: Arc::new(Claims::verified(claims)), from, until })
 }
 
 impl VerifyTokens for Verifier {

@@ -18,14 +18,13 @@
 //!
 //! What is learned is this gateway's own, and outlives reloads that leave the setting as it is.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
-use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_core::{
-    CookieName,
+    CookieName, Recent,
     share::{point, seed},
 };
 
@@ -113,39 +112,11 @@ pub(crate) struct Affinity {
 }
 
 /// Which endpoint named which session.
-#[derive(Debug, Default)]
-pub(crate) struct Learned(Mutex<Generations>);
+pub(crate) type Learned = Recent<Session, u64>;
 
-/// When the young are as many as may be, they become the old, and the old are forgotten.
-#[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<Session, u64>,
-    old: HashMap<Session, u64>,
-}
-
-impl Learned {
-    fn find(&self, session: Session) -> Option<u64> {
-        let mut both = self.0.lock();
-        if let Some(endpoint) = both.young.get(&session) {
-            return Some(*endpoint);
-        }
-        let endpoint = both.old.remove(&session)?;
-        both.keep(session, endpoint);
-        Some(endpoint)
-    }
-
-    fn keep(&self, session: Session, endpoint: u64) {
-        self.0.lock().keep(session, endpoint);
-    }
-}
-
-impl Generations {
-    fn keep(&mut self, session: Session, endpoint: u64) {
-        if self.young.len() >= LEARNED {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(session, endpoint);
-    }
+/// Nothing is learned yet.
+pub(crate) fn learned() -> Arc<Learned> {
+    Arc::new(Recent::new(LEARNED, usize::MAX))
 }
 
 impl Affinity {
@@ -157,14 +128,14 @@ impl Affinity {
     /// An endpoint has answered with these fields.
     pub(crate) fn hear(&self, headers: &HeaderMap, endpoint: &Endpoint) {
         if let Some(session) = self.from.of_answer(headers) {
-            self.learned.keep(session, endpoint.id);
+            self.learned.keep(session, endpoint.id, 0);
         }
     }
 
     /// A try at the session's endpoint; none where all are unfit.
     pub(crate) fn choose(&self, session: Session, upstream: &Upstream, tried: &[u64]) -> Option<Trial> {
         let fit = |endpoint: &&Arc<Endpoint>| endpoint.is_healthy() && upstream.is_fit(endpoint, tried);
-        if let Some(known) = self.learned.find(session)
+        if let Some(known) = self.learned.find(&session)
             && let Some(endpoint) = upstream.endpoints.iter().find(|endpoint| endpoint.id == known)
             && fit(&endpoint)
             && let Ok(trial) = Trial::begin(endpoint, &upstream.breaker)
@@ -185,7 +156,7 @@ fn score(session: Session, endpoint: &Endpoint) -> u64 {
 mod tests {
     use http::{HeaderMap, HeaderValue, header};
 
-    use super::{AffinityInput, LEARNED, Learned, Session, SessionFrom, named};
+    use super::{AffinityInput, SessionFrom, named};
 
     fn cookie() -> SessionFrom {
         AffinityInput::Cookie("sid".into()).check().unwrap()
@@ -212,20 +183,5 @@ mod tests {
     fn names_are_checked() {
         assert_eq!(AffinityInput::Header("a b".into()).check().unwrap_err().0, "header");
         assert_eq!(AffinityInput::Cookie("a=b".into()).check().unwrap_err().0, "cookie");
-    }
-
-    #[test]
-    fn a_flood_of_sessions_is_bounded_and_those_in_use_stay() {
-        let learned = Learned::default();
-        learned.keep(Session(0), 42);
-        for number in 1..=3 * LEARNED as u64 {
-            learned.keep(Session(number), number);
-            if number % 10_000 == 0 {
-                assert_eq!(learned.find(Session(0)), Some(42), "after {number}");
-            }
-        }
-        assert_eq!(learned.find(Session(1)), None);
-        let both = learned.0.lock();
-        assert!(both.young.len() + both.old.len() <= 2 * LEARNED);
     }
 }

@@ -194,7 +194,7 @@ mod tests {
                 let named = |number: u8| endpoint_at(&format!("http://127.0.0.1:{number}"));
                 let mut upstream = upstream(vec![named(1), named(2), named(3)]);
                 let from = AffinityInput::Header("mcp-session-id".into()).check().unwrap();
-                upstream.affinity = Some(Affinity { from, learned: Arc::default() });
+                upstream.affinity = Some(Affinity { from, learned: crate::affinity::learned() });
                 let before = homes(&pools, &upstream, &[]);
                 assert_eq!(homes(&pools, &upstream, &[]), before, "they stay");
                 for at in 0..3 {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use ipnet::IpNet;
+use sluicegate_core::TrustedPeers;
 
 /// `X-Forwarded-For`.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -187,25 +187,6 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
     websocket && values.next().is_none()
 }
 
-/// Who may say on whose behalf a request comes.
-#[derive(Clone, Debug, Default)]
-pub struct TrustedPeers(Vec<IpNet>);
-
-impl TrustedPeers {
-    /// Trusts the peers in these networks.
-    #[must_use]
-    pub const fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
-    }
-
-    /// Whether `peer` is one of them.
-    #[must_use]
-    pub fn contains(&self, peer: IpAddr) -> bool {
-        let peer = peer.to_canonical();
-        self.0.iter().any(|network| network.contains(&peer))
-    }
-}
-
 /// Says in `X-Forwarded-*` where the request came from and returns the client's address.
 ///
 /// What the message itself says there counts only when `peer` is trusted: then its address is
@@ -214,7 +195,7 @@ impl TrustedPeers {
 pub fn set_forwarded(headers: &mut HeaderMap, peer: SocketAddr, tls: bool, trusted: &TrustedPeers) -> IpAddr {
     let address = peer.ip().to_canonical();
     let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
-    if trusted.0.is_empty() || !trusted.contains(address) {
+    if !trusted.contains(address) {
         headers.insert(FORWARDED_FOR, address_value(&[], address));
         headers.insert(FORWARDED_PROTO, proto);
         if let Some(host) = headers.get(header::HOST).cloned() {

@@ -288,7 +288,10 @@ where
                     .await
                     .map_err(io::Error::other)?;
                 tokio::task::spawn_local(async move { drop(conn.await) });
-                pool.shared.borrow_mut().push(sender.clone());
+                // It may have been opened to an address that is gone by now.
+                if lease.moved == endpoint.moved() {
+                    pool.shared.borrow_mut().push(sender.clone());
+                }
                 lease.sender = Sender::Http2(sender);
             }
         }

@@ -149,7 +149,7 @@ impl Upstreams {
             prepared.known.budgets.insert(upstream.name.clone(), budget.clone());
             let affinity = upstream.affinity.map(|from| {
                 let same = known.affinities.get(&upstream.name).filter(|known| known.from == from);
-                same.cloned().unwrap_or_else(|| Affinity { from, learned: Arc::default() })
+                same.cloned().unwrap_or_else(|| Affinity { from, learned: crate::affinity::learned() })
             });
             if let Some(affinity) = &affinity {
                 prepared.known.affinities.insert(upstream.name.clone(), affinity.clone());

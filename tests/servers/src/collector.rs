@@ -20,6 +20,9 @@ const ROTEL: PythonPackages = PythonPackages { name: "rotel-0.0.1a15", packages:
 /// How long it may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// It writes each batch at once; a reader may still come between.
+const SETTLES: Duration = Duration::from_millis(20);
+
 /// How often it may lose the race for its ports.
 const PORTS: usize = 10;
 
@@ -100,9 +103,18 @@ impl Collector {
         (self.grpc, self.http)
     }
 
-    /// Everything it has taken so far.
+    /// Everything it has taken so far. Blocks for a moment: what it is still writing is not counted
+    /// as whole, so its log is read until it says the same twice.
     pub fn spans(&self) -> Result<Vec<Collected>> {
-        Ok(read(&self.log()?))
+        let mut log = self.log()?;
+        loop {
+            std::thread::sleep(SETTLES);
+            let again = self.log()?;
+            if again == log {
+                return Ok(read(&log));
+            }
+            log = again;
+        }
     }
 
     fn log(&self) -> Result<String> {
@@ -111,8 +123,7 @@ impl Collector {
     }
 }
 
-/// The spans in a log. The last one counts only once it is whole: another line follows its
-/// attributes, or the log ends there.
+/// The spans in a log.
 fn read(log: &str) -> Vec<Collected> {
     let (mut spans, mut resource) = (Vec::<Collected>::new(), BTreeMap::new());
     let mut in_span = false;

@@ -11,7 +11,6 @@ fn document(upstream: &Upstream, trusted: &str, tls: &str) -> String {
         r#"listen: [{{ address: "127.0.0.1:0", proxy_protocol: true{tls} }}]
 admin: {{ address: "127.0.0.1:0" }}
 store: {{ memory: {{}} }}
-timeouts: {{ header_read: 1s }}
 upstreams: {{ main: {{ endpoints: ["{}"] }} }}
 routes: [{{ name: all, match: {{ path: "/{{*rest}}" }}, upstream: main }}]
 trusted_peers: [{trusted}]
@@ -60,6 +59,8 @@ async fn a_connection_without_a_header_is_closed_and_counted() {
         assert_eq!(count, number as u64 + 1, "{}", wrong.escape_ascii());
     }
     // One that never ends is closed as any head is.
+    let hurried = format!("timeouts: {{ header_read: 1s }}\n{}", document(&upstream, "127.0.0.0/8", ""));
+    assert_eq!(gateway.put_config("", &hurried).await.status, 200);
     let mut raw = Raw::connect(gateway.address()).await;
     raw.send(&V2[..17]).await;
     assert!(raw.rest().await.is_empty());

@@ -85,7 +85,7 @@ async fn three(affinity: &str) -> (Vec<Upstream>, Gateway) {
         upstreams.push(Upstream::start().await);
     }
     let urls: Vec<_> = upstreams.iter().map(|upstream| format!("\"{}\"", upstream.url())).collect();
-    let health = "health: { path: /healthz, interval: 20ms, unhealthy_after: 1 }";
+    let health = "health: { path: /healthz, interval: 20ms, unhealthy_after: 3 }";
     let main = format!("main: {{ endpoints: [{}], affinity: {affinity}, {health} }}", urls.join(", "));
     for (at, upstream) in upstreams.iter().enumerate() {
         let lines = format!(
@@ -127,10 +127,12 @@ async fn a_session_stays_on_the_endpoint_that_began_it() {
         }
         // Sessions that nobody has seen begin are spread, and each stays where it is, also after a reload.
         let mut homes = Vec::new();
-        for number in 0..12 {
-            homes.push(home(&upstreams, &gateway, field, &format!("{session}x{number}")).await);
+        // Where it is goes by the endpoints' ports, which are others each time: 60 of them leave one
+        // out in one of 10^10 runs.
+        while (0..3).any(|at| !homes.contains(&at)) {
+            assert!(homes.len() < 60, "{homes:?}");
+            homes.push(home(&upstreams, &gateway, field, &format!("{session}x{}", homes.len())).await);
         }
-        assert!((0..3).all(|at| homes.contains(&at)), "{homes:?}");
         assert_eq!(gateway.admin(http::Method::POST, "/reload", "").await.status / 100, 2);
         assert_eq!(home(&upstreams, &gateway, field, &format!("{session}1")).await, 1);
         for (number, expected) in homes.iter().enumerate() {

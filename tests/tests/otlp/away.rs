@@ -28,15 +28,23 @@ async fn one_that_hangs_costs_the_spans_that_the_queue_cannot_hold() {
         let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", hangs.local_addr().unwrap());
         let more = format!(", protocol: {protocol}, timeout: 1m, queue: 16");
-        let gateway = busy(&endpoint, &more, &upstream).await;
+        let gateway = Gateway::start(&config(&upstream.url(), &otlp(&endpoint, &more)));
+        let mut client = Client::h1(gateway.address()).await;
+        assert_eq!(client.ask(get("/a")).await.status, 200);
+        // Once it is asked, a batch is on its way, and what comes then waits in the queue.
+        let _asked = hangs.accept().await.unwrap();
         let full = async || gateway.count("sluicegate_spans_dropped_total", "queue_full").await;
-        comes_true("the queue is full", async || full().await > 0).await;
+        for _ in 0..20 {
+            assert_eq!(client.ask(get("/a")).await.status, 200);
+        }
+        comes_true("the queue is full", async || full().await == 40 - 16).await;
         // From here on each request's two are dropped.
         let before = full().await;
-        let mut client = Client::h1(gateway.address()).await;
+        let began = Instant::now();
         for _ in 0..40 {
             assert_eq!(client.ask(get("/a")).await.status, 200);
         }
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         comes_true("they are dropped", async || full().await == before + 80).await;
         assert_eq!(gateway.count("sluicegate_spans_sent_total", "").await, 0);
     }
@@ -51,7 +59,7 @@ async fn one_that_is_not_there_or_too_slow_is_counted() {
 
     let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", hangs.local_addr().unwrap());
-    let gateway = busy(&endpoint, ", timeout: 100ms", &upstream).await;
+    let gateway = busy(&endpoint, ", timeout: 1s", &upstream).await;
     let dropped = async || gateway.count("sluicegate_spans_dropped_total", "timeout").await == 600;
     comes_true("all are dropped", dropped).await;
 }

@@ -97,13 +97,13 @@ async fn a_shadow_whose_breaker_is_open_is_not_tried() {
     assert!(open.len() == 1 && open[0].0.contains("upstream=\"shadow/lab\""), "{open:?}");
 }
 
-/// A shadow that does this with each copy is left alone after three.
-async fn given_up(script: Vec<Step>, outcome: &str) {
+/// A shadow that does this with each copy, which is waited for so long, is left alone after three.
+async fn given_up(script: Vec<Step>, timeout: &str, outcome: &str) {
     let (main, lab) = (Origin::plain().await, Upstream::start().await);
     lab.on("/x", script);
     let rules = Rules {
         upstream: "breaker: { consecutive: 3, base: 60s, max: 60s }",
-        ..Rules::of("percent: 100, timeout: 200ms")
+        ..Rules::of(format!("percent: 100, timeout: {timeout}"))
     };
     let gateway = rules.start(&main.url(), &lab.url());
     for count in 1..=10 {
@@ -115,20 +115,25 @@ async fn given_up(script: Vec<Step>, outcome: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_that_hangs_is_left_alone() {
-    given_up(vec![Step::Read, Step::Hang], "timeout").await;
+    given_up(vec![Step::Read, Step::Hang], "2s", "timeout").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_that_never_ends_its_answers_is_left_alone() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf";
-    given_up(vec![Step::Read, Step::Send(head.into()), Step::Hang], "timeout").await;
+    given_up(vec![Step::Read, Step::Send(head.into()), Step::Hang], "2s", "timeout").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_whose_answers_are_too_large_is_left_alone() {
     for head in ["Content-Length: 1073741824", "Transfer-Encoding: chunked"] {
         let head = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n40000000\r\n");
-        given_up(vec![Step::Read, Step::Send(head.into()), Step::Pattern(1 << 30)], "answer_too_large").await;
+        given_up(
+            vec![Step::Read, Step::Send(head.into()), Step::Pattern(1 << 30)],
+            "10s",
+            "answer_too_large",
+        )
+        .await;
     }
 }
 

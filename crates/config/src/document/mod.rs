@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sluicegate_classify::input::TenantsInput;
-use sluicegate_core::secret_file;
+use sluicegate_core::{TrustedPeers, secret_file};
 use sluicegate_freeze::input::FreezeInput;
 use sluicegate_idempotency::FencesInput;
 use sluicegate_intents::IntentsInput;
@@ -120,6 +120,12 @@ pub struct Document {
 }
 
 impl Document {
+    /// Whose word is taken for whom a connection or a request is from.
+    #[must_use]
+    pub fn trusted_peers(&self) -> TrustedPeers {
+        TrustedPeers::new(self.trusted_peers.iter().map(|peer| peer.0).collect())
+    }
+
     /// The document as JSON, as `GET /config` shows it: with every default filled in, and
     /// passwords replaced by `[redacted]`.
     #[must_use]

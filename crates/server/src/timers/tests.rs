@@ -11,7 +11,7 @@ const SETTINGS: ConnSettings = ConnSettings {
     write_stall: Duration::from_secs(30),
     max_header_bytes: 0,
     max_connections: 1,
-    trusted_peers: Vec::new(),
+    trusted_peers: sluicegate_core::TrustedPeers::new(Vec::new()),
 };
 
 /// Waits for the alarm and tells what rang, and after how many seconds.

@@ -129,6 +129,40 @@ async fn keys_are_fetched_and_the_last_good_ones_stay() {
     assert!(tokens.trouble().is_none());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gauges_tell_of_the_keys_in_use() {
+    let signer = Signer::p256();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    std::fs::write(&file, json!({ "keys": [signer.key("a"), signer.key("b")] }).to_string()).unwrap();
+    let (answer, answers) = watch::channel(String::new());
+    let (url, _) = provider(answers).await;
+    let (tokens, registry) = home();
+    let apply = |input: Value| {
+        let input: JwtInput = serde_json::from_value(input).unwrap();
+        let verifier = tokens.verifier(input.check().unwrap(), &Path::to_path_buf).unwrap();
+        tokens.apply(Some(&verifier));
+        verifier
+    };
+    let shown = |keys: usize, taken_at: u64| {
+        let mut shown = String::new();
+        prometheus_client::encoding::text::encode(&mut shown, &registry).unwrap();
+        let (keys, taken_at) = (
+            format!("\nsluicegate_jwks_keys {keys}\n"),
+            format!("\nsluicegate_jwks_fetched_timestamp_seconds {taken_at}\n"),
+        );
+        shown.contains(&keys) && shown.contains(&taken_at)
+    };
+    let _of_a_file = apply(json!({ "jwks_file": file }));
+    assert!(shown(2, NOW), "those of a file were read");
+    let _of_a_url = apply(json!({ "jwks_url": url, "refresh": "10s" }));
+    assert!(shown(0, 0), "there are none yet");
+    answer.send_replace(json!({ "keys": [signer.key("a")] }).to_string());
+    until("they are fetched", || shown(1, NOW)).await;
+    tokens.apply(None);
+    assert!(shown(0, 0));
+}
+
 /// Keys from this URL, of which the first fetch has failed; and what is told of it.
 async fn failing(url: &str) -> String {
     let (tokens, _) = home();

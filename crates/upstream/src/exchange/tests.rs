@@ -21,7 +21,12 @@ use crate::{
 };
 
 fn upstream(url: &str) -> Arc<Upstream> {
-    let input: UpstreamInput = serde_json::from_value(serde_json::json!({ "endpoints": [url] })).unwrap();
+    upstream_over("auto", url)
+}
+
+fn upstream_over(protocol: &str, url: &str) -> Arc<Upstream> {
+    let input = serde_json::json!({ "endpoints": [url], "protocol": protocol });
+    let input: UpstreamInput = serde_json::from_value(input).unwrap();
     let settings = UpstreamSettings::check("main", &input, &std::path::Path::to_owned).unwrap();
     let metrics = UpstreamMetrics::register(&mut Registry::default());
     Upstreams::new(metrics, Handle::current()).prepare(vec![settings]).get("main").unwrap().clone()
@@ -128,6 +133,28 @@ async fn a_connection_to_an_address_that_is_gone_gets_no_further_request() {
             for _ in 0..3 {
                 assert_eq!(whole(ask(&pools, &upstream, "/").await).await, "two");
             }
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_opened_while_its_address_goes_is_shared_with_nobody() {
+    LocalSet::new()
+        .run_until(async {
+            let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (first, gone) = (one.local_addr().unwrap(), (Ipv4Addr::new(127, 0, 0, 2), 1).into());
+            let upstream = upstream_over("http2", &format!("http://{first}"));
+            let (endpoint, pools) = (&upstream.endpoints[0], Pools::<Full<Bytes>>::new(Chance::seeded(1)));
+            let lease = async || pools.lease(endpoint, (1, 16 << 10), false).await.unwrap();
+            let _kept = lease().await;
+            assert!(pools.ready(endpoint, 1).is_some(), "others share what stands");
+            let mut opening = std::pin::pin!(pools.lease(endpoint, (1, 16 << 10), true));
+            assert!(futures_util::poll!(&mut opening).is_pending());
+            endpoint.set_addresses(vec![gone]);
+            assert!(pools.ready(endpoint, 1).is_none(), "what stood is not used on");
+            let own = opening.await.unwrap();
+            assert!(matches!(own.sender, crate::pool::Sender::Http2(_)), "whoever opened it has it");
+            assert!(pools.ready(endpoint, 1).is_none());
         })
         .await;
 }

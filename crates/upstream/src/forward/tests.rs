@@ -3,7 +3,9 @@ use std::net::SocketAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proptest::prelude::*;
 
-use super::{TrustedPeers, clean_request, clean_response, set_forwarded};
+use sluicegate_core::TrustedPeers;
+
+use super::{clean_request, clean_response, set_forwarded};
 
 fn headers(fields: &[(&str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
