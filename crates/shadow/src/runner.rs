@@ -125,3 +125,42 @@ fn lower_priority() {
         tracing::warn!(%error, "the threads of the shadows run at the priority of all others");
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use sluicegate_core::{Chance, Clock};
+
+    use super::{NICE, Runner};
+    use crate::room::Room;
+
+    /// The priority of this process's thread of that name, by `proc(5)`; names have 15 characters.
+    fn priority(name: &str) -> Option<i32> {
+        fs::read_dir("/proc/self/task").ok()?.find_map(|task| {
+            let stat = fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+            let (begin, fields) = stat.rsplit_once(") ")?;
+            let named = begin.split_once('(')?.1 == name;
+            // The third field of all is the first after the name; the priority is the 19th.
+            named.then(|| fields.split(' ').nth(16)?.parse().ok()).flatten()
+        })
+    }
+
+    #[test]
+    fn both_threads_give_way_to_all_others() {
+        let _runner = Runner::start(
+            Room::within(sluicegate_body::Budget::new(1 << 20)),
+            Clock::system(),
+            Chance::seeded(1).into(),
+        )
+        .unwrap();
+        for name in ["sluicegate-shad", "sluicegate-diff"] {
+            // A thread lowers itself as it begins.
+            let lowered = (0..2000).any(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                priority(name) == Some(NICE)
+            });
+            assert!(lowered, "{name}: {:?}", priority(name));
+        }
+    }
+}

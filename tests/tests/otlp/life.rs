@@ -56,13 +56,17 @@ async fn a_stop_sends_what_waits_and_is_not_held_up() {
 
     let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", hangs.local_addr().unwrap());
-    let section = quick.to_owned() + &otlp(&endpoint, ", timeout: 1m");
-    let mut gateway = Gateway::start(&config(&upstream.url(), &section));
-    ask(&gateway, "").await;
-    let began = Instant::now();
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.exit_code(), 0);
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    for protocol in ["grpc", "http"] {
+        let section = quick.to_owned() + &otlp(&endpoint, &format!(", timeout: 1m, protocol: {protocol}"));
+        let mut gateway = Gateway::start(&config(&upstream.url(), &section));
+        ask(&gateway, "").await;
+        // Its span is on its way.
+        let _asked = hangs.accept().await.unwrap();
+        let began = Instant::now();
+        gateway.signal(Signal::TERM);
+        assert_eq!(gateway.exit_code(), 0, "{protocol}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{protocol}: {:?}", began.elapsed());
+    }
 }
 
 fn without() -> PathBuf {

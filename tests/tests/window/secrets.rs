@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use sluicegate_tests::{Fenced, Gateway, Raw, Upstream, eventually, intents::intent_of};
+use sluicegate_tests::{Fenced, Folder, Gateway, Raw, Upstream, eventually, intents::intent_of};
 
 use crate::{freeze, queueing, until, write};
 
@@ -57,4 +57,37 @@ async fn credentials_are_not_kept_and_the_gateways_own_are_sent() {
     }
     let config = gateway.admin_get("/config").await;
     assert!(!config.to_string().contains("service-credential"), "{config}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_later_is_changed_as_what_is_sent_at_once() {
+    let (upstream, folder) = (Upstream::start().await, Folder::default());
+    folder.write("key", "Bearer of-a-file\n").write("mark", "of the route\n");
+    let fenced = queueing(4);
+    let intents = fenced.intents.replace("soak: 0s", "soak: 0s, headers_file: { authorization: key }");
+    let document = Fenced { intents, ..fenced }.document(&upstream.url()).replace(
+        "match: { path: \"/{*rest}\" }",
+        "match: { path: \"/documents/{*rest}\" }, strip_prefix: /documents, \
+         request: { set_file: { x-mark: mark }, remove: [x-gone] }",
+    );
+    let gateway = folder.start(&document);
+    let (at_once, kept) = (
+        write(1, "documents").request(false, "X-Gone: 1\r\n"),
+        write(2, "documents").request(false, "X-Gone: 1\r\n"),
+    );
+    assert_eq!(Raw::connect(gateway.address()).await.ask(at_once).await.status, 200);
+    freeze(&gateway).await;
+    let at = intent_of(&Raw::connect(gateway.address()).await.ask(kept).await);
+    let data = gateway.folder().path().join("data");
+    for secret in ["of-a-file", "of the route"] {
+        assert!(!holds(&data, secret), "{secret} is in {}", data.display());
+    }
+    gateway.thaw("window").await;
+    until(&gateway, &at, "applied").await;
+    eventually("it has come", || upstream.seen().len() == 2).await;
+    for (seen, authorization) in upstream.seen().iter().zip([None, Some("Bearer of-a-file")]) {
+        assert_eq!(seen.line(), "POST /documents", "what follows the prefix, which is taken off once");
+        assert_eq!((seen.get("x-mark"), seen.get("x-gone")), (Some("of the route"), None));
+        assert_eq!(seen.get("authorization"), authorization);
+    }
 }
