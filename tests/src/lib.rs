@@ -63,12 +63,18 @@ pub fn repeat(short: usize, long: usize) -> usize {
 /// A configuration with one plain listener, the admin port, a store in memory and the
 /// upstream `main` behind a route `all` that takes everything; `extra` follows it as it is.
 pub fn config(endpoint: &str, extra: &str) -> String {
+    config_where(endpoint, "", extra)
+}
+
+/// As [`config`], where the route says `more` besides: `key: value, key: value`.
+pub fn config_where(endpoint: &str, more: &str, extra: &str) -> String {
+    let more = if more.is_empty() { String::new() } else { format!(", {more}") };
     format!(
         r#"listen: [{{ address: "127.0.0.1:0" }}]
 admin: {{ address: "127.0.0.1:0" }}
 store: {{ memory: {{}} }}
 upstreams: {{ main: {{ endpoints: ["{endpoint}"] }} }}
-routes: [{{ name: all, match: {{ path: "/{{*rest}}" }}, upstream: main }}]
+routes: [{{ name: all, match: {{ path: "/{{*rest}}" }}, upstream: main{more} }}]
 {extra}
 "#
     )

@@ -128,6 +128,15 @@ impl<'de> Deserialize<'de> for CostInput {
                     .map_err(|_| E::custom(format_args!("`{cost}` is too large; {} is the most", u32::MAX)))
             }
 
+            /// What stands in the environment comes as text.
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<CostInput, E> {
+                let digits = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok());
+                match digits.flatten() {
+                    Some(cost) => self.visit_u64(cost),
+                    None => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CostInput, A::Error> {
                 CostRule::deserialize(MapAccessDeserializer::new(map)).map(CostInput::Rule)
             }

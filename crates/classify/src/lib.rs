@@ -33,8 +33,10 @@
 //! path is canonical already is settled without allocating.
 //!
 //! **Failure.** A request that can be read in two ways gets `bad_request`, one that no route
-//! takes `no_route`; neither reaches the service inside. Nothing here keeps state or can be
-//! unavailable.
+//! takes `no_route`; neither reaches the service inside. What a route took and is refused for its
+//! token, tenant, deadline, lane or cost is classified as far as it was known, so that the refusal
+//! is told under its route, and in JSON-RPC where that is its form. Nothing here keeps state or can
+//! be unavailable.
 //!
 //! **Metrics.** None of its own: requests, refusals and doubts are counted where the answer
 //! leaves, by route and code.

@@ -4,19 +4,23 @@
 //! on an error or where there is no room, reading is given up and the request streams on. An id
 //! that was wanted is then not known, and refusals are worded as for any other request. Whether
 //! the request writes is then in doubt, and it is settled as a write.
+//!
+//! The body of a request that its head has refused already is read for the id alone, and for no
+//! longer than [`PATIENCE`]: what nobody vouches for must not keep room from what is served.
 
 use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, request::Parts};
 use http_body::Body;
 use sluicegate_body::Held;
-use sluicegate_core::{Access, Classified, Doubt, Facts, facts::Rpc};
-use tokio::time::Sleep;
+use sluicegate_core::{Access, Classified, Doubt, Facts, Refusal, facts::Rpc};
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     body::{PeekedBody, Replay},
@@ -28,9 +32,14 @@ use crate::{
 /// the parameters, in any order, so the whole is needed; requests of tools are seldom longer.
 pub(crate) const CAP: usize = 64 * 1024;
 
+/// How long a refusal waits for the body that tells its form: clients of JSON-RPC send body and head
+/// together.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A request whose body is being read.
 pub(crate) struct Peek<S, B: Body> {
-    inner: S,
+    /// The service that it is for, or why it is refused.
+    next: Result<S, Refusal>,
     parts: Parts,
     facts: Facts,
     classified: Classified,
@@ -47,15 +56,17 @@ pub(crate) struct Peek<S, B: Body> {
 
 impl<S, B: Body<Data = Bytes>> Peek<S, B> {
     pub(crate) fn new(
-        inner: S,
+        next: Result<S, Refusal>,
         (parts, body): (Parts, B),
         (facts, classified): (Facts, Classified),
         wanted: Wanted,
         held: Option<Held>,
     ) -> Self {
-        let until = classified.deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+        let patience = next.is_err().then(|| Instant::now() + PATIENCE);
+        let until = [classified.deadline, patience].into_iter().flatten().min();
+        let until = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
         Self {
-            inner,
+            next,
             parts,
             facts,
             classified,
@@ -112,8 +123,8 @@ impl<S, B: Body<Data = Bytes>> Peek<S, B> {
         }
     }
 
-    /// Settles the request, and gives it back whole with the service it is for.
-    pub(crate) fn finish(mut self) -> (S, Request<PeekedBody<B>>) {
+    /// Settles the request, and gives it back whole with the service it is for, or its refusal.
+    pub(crate) fn finish(mut self) -> Result<(S, Request<PeekedBody<B>>), Refusal> {
         let Wanted { id, access, cap } = &self.wanted;
         let text = match self.gave_up {
             None => content::plain(&self.parts.headers, &self.read, *cap),
@@ -130,6 +141,7 @@ impl<S, B: Body<Data = Bytes>> Peek<S, B> {
                 });
         }
         self.facts.classify(self.classified);
+        let service = self.next?;
         let body = PeekedBody::replayed(Replay {
             data: self.read.freeze(),
             held: self.held,
@@ -137,6 +149,6 @@ impl<S, B: Body<Data = Bytes>> Peek<S, B> {
             trailers: self.trailers,
             rest: self.rest,
         });
-        (self.inner, Request::from_parts(self.parts, body))
+        Ok((service, Request::from_parts(self.parts, body)))
     }
 }

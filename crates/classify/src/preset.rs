@@ -123,10 +123,7 @@ impl Preset {
     /// What a request does, by its method and its canonical path.
     #[must_use]
     pub fn settle(&self, method: &Method, path: &str) -> Told {
-        if *method == Method::OPTIONS || *method == Method::TRACE {
-            return Told::Is(Access::Read);
-        }
-        if has_semicolon(path) {
+        if has_semicolon(path) && *method != Method::OPTIONS && *method != Method::TRACE {
             return Told::Is(Access::Write);
         }
         let trimmed = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);

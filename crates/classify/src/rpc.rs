@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method, header::CONTENT_TYPE};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -19,13 +18,6 @@ const MOST_REQUESTS: usize = 100;
 
 /// The longest id, as it stands in the body. Those of clients are numbers and UUIDs.
 const LONGEST_ID: usize = 256;
-
-/// Whether a request's head says that its body is JSON.
-pub(crate) fn may_hold_request(method: &Method, headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    method == Method::POST && essence.eq_ignore_ascii_case("application/json")
-}
 
 /// By which ids a body is answered: that of a single request, or those of a batch's requests.
 ///
@@ -115,12 +107,11 @@ impl<'de> Visitor<'de> for Object {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, Method};
     use serde_json::{Value, json};
 
     use sluicegate_core::facts::RpcId;
 
-    use super::{LONGEST_ID, MOST_REQUESTS, may_hold_request, request_id};
+    use super::{LONGEST_ID, MOST_REQUESTS, request_id};
 
     fn batch(ids: &[Value]) -> RpcId {
         RpcId::Batch(ids.to_vec())
@@ -182,21 +173,5 @@ mod tests {
         let longest = "x".repeat(LONGEST_ID - 2);
         assert_eq!(request_id(&of(&longest)), Some(RpcId::One(json!(longest))));
         assert_eq!(request_id(&of(&"x".repeat(LONGEST_ID - 1))), None);
-    }
-
-    #[test]
-    fn only_a_posted_json_body_is_looked_at() {
-        let of = |method, content_type: Option<&'static str>| {
-            let mut headers = HeaderMap::new();
-            headers.extend(
-                content_type.map(|value| (http::header::CONTENT_TYPE, HeaderValue::from_static(value))),
-            );
-            may_hold_request(&method, &headers)
-        };
-        assert!(of(Method::POST, Some("application/json")));
-        assert!(of(Method::POST, Some("Application/JSON ; charset=utf-8")));
-        assert!(!of(Method::GET, Some("application/json")));
-        assert!(!of(Method::POST, Some("application/jsonl")));
-        assert!(!of(Method::POST, None));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A request takes one of three ways, which are the states of its future: *refused* by its
 //! head; *inner*, handed on at once; or *peeking*, where its body is to tell something and is
-//! read first and then handed on. The last alone allocates.
+//! read first and then handed on, or refused in the form that the body asks for. The last alone
+//! allocates.
 
 use std::{
     future::Future,
@@ -18,7 +19,12 @@ use sluicegate_body::Budget;
 use sluicegate_core::{Doubt, Facts, Refusal};
 use tower_service::Service;
 
-use crate::{body::PeekedBody, peek::Peek, rules::Table, settle::settle};
+use crate::{
+    body::PeekedBody,
+    peek::Peek,
+    rules::Table,
+    settle::{Settled, settle},
+};
 
 /// Settles what each request is: see the [crate's own page](crate).
 #[derive(Clone, Debug)]
@@ -51,25 +57,33 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
         let facts = Facts::of(&parts.headers, &mut parts.extensions);
-        let settled = match settle(&self.table, &mut parts, body.size_hint().exact(), &facts) {
-            Ok(settled) => settled,
-            Err(refusal) => return State::Refused { refusal: Some(refusal) }.into(),
-        };
-        if let Some(wanted) = settled.wanted {
+        let Settled { classified, wanted, refusal } =
+            match settle(&self.table, &mut parts, body.size_hint().exact(), &facts) {
+                Ok(settled) => settled,
+                Err(refusal) => return State::Refused { refusal: Some(refusal) }.into(),
+            };
+        if let Some(wanted) = wanted {
             match unreadable(&parts.headers, &body, wanted.cap) {
                 None => {
-                    // The service that was made ready goes with the request; its clone stays.
-                    let clone = self.inner.clone();
-                    let inner = std::mem::replace(&mut self.inner, clone);
+                    let next = if let Some(refusal) = refusal {
+                        Err(refusal)
+                    } else {
+                        // The service that was made ready goes with the request; its clone stays.
+                        let clone = self.inner.clone();
+                        Ok(std::mem::replace(&mut self.inner, clone))
+                    };
                     let held = self.bodies.as_ref().map(Budget::hold);
-                    let peek = Peek::new(inner, (parts, body), (facts, settled.classified), wanted, held);
+                    let peek = Peek::new(next, (parts, body), (facts, classified), wanted, held);
                     return State::Peeking { peek: Some(Box::new(peek)) }.into();
                 }
                 Some(doubt) if wanted.access.is_some() => facts.set_doubt(doubt),
                 Some(_) => {}
             }
         }
-        facts.classify(settled.classified);
+        facts.classify(classified);
+        if refusal.is_some() {
+            return State::Refused { refusal }.into();
+        }
         let request = Request::from_parts(parts, PeekedBody::untouched(body));
         State::Inner { future: self.inner.call(request) }.into()
     }
@@ -137,14 +151,16 @@ where
                 StateProj::Refused { refusal } => {
                     return refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Err(refusal)));
                 }
-                // Peeking until enough is read; then inner.
+                // Peeking until enough is read; then inner, or refused.
                 StateProj::Peeking { peek } => {
                     if let Some(reading) = peek {
                         ready!(reading.poll_read(cx));
                     }
                     let Some(read) = peek.take() else { return Poll::Pending };
-                    let (mut service, request) = read.finish();
-                    state.set(State::Inner { future: service.call(request) });
+                    state.set(match read.finish() {
+                        Ok((mut service, request)) => State::Inner { future: service.call(request) },
+                        Err(refusal) => State::Refused { refusal: Some(refusal) },
+                    });
                 }
             }
         }

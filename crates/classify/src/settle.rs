@@ -1,16 +1,16 @@
 //! What a request is, from its head and the rules of one snapshot.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
 use sluicegate_core::{Access, Classified, Code, Doubt, Facts, Refusal};
+use tokio::time::Instant;
 
 use crate::{
     content, deadline, lane,
     path::{Flaw, canonical_target},
     preset::{ByPreset, Told},
     router::Asked,
-    rpc,
     rules::{RouteEntry, RpcForm, Rules, Table},
 };
 
@@ -33,6 +33,9 @@ pub(crate) struct Settled {
     pub(crate) classified: Classified,
     /// Set where the body is to tell the rest.
     pub(crate) wanted: Option<Wanted>,
+    /// Why the request is refused though a route took it: the refusal is told under that route, and
+    /// in its form.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// What is wanted of a body.
@@ -53,7 +56,8 @@ pub(crate) struct Telling {
     pub(crate) kept: bool,
 }
 
-/// Settles a request by its head, and brings that into the form in which it is forwarded.
+/// Settles a request by its head, and brings that into the form in which it is forwarded. Refused
+/// here is what no route takes.
 ///
 /// `length` is the body's, where it is known.
 pub(crate) fn settle(
@@ -79,45 +83,62 @@ fn by_rules(
 ) -> Result<Settled, Refusal> {
     let asked = Asked::of(parts);
     let route = rules.router.find(&asked).ok_or_else(|| no_route(asked.method, asked.path))?;
-    let claims = rules.claims(route.claims, &parts.headers)?;
-    let tenant = rules.tenant_of(&parts.uri, &parts.headers, claims.as_deref())?;
-    if let Some(claims) = claims {
-        facts.set_claims(claims);
-    }
-    let allowance = deadline::allowance(route.deadline, &parts.headers)?;
     let told = access(route, &parts.method, parts.uri.path(), &mut parts.headers);
-    let classified = Classified {
+    let mut classified = Classified {
         // Where the body is to tell, a write until it has.
         access: if let Told::Is(access) = told { access } else { Access::Write },
         route: route.plan.clone(),
-        tenant,
-        lane: lane::lane(route.lane, rules.lane.as_ref(), &parts.headers)?,
-        cost: route.cost.of(&parts.headers, length)?,
-        // A time past the clock's end is no deadline.
-        deadline: allowance.and_then(|allowance| facts.received().checked_add(allowance)),
+        tenant: None,
+        lane: route.lane.unwrap_or_default(),
+        cost: 1,
+        deadline: ends(facts, route.deadline),
         rpc: None,
     };
-    Ok(Settled { classified, wanted: wanted(route, told, parts, facts) })
+    let refusal = by_head(&mut classified, rules, route, (parts, length), facts).err();
+    let id = wanted_id(route, parts);
+    let access = if refusal.is_none() { wanted_access(route, told, parts, facts) } else { None };
+    let wanted = (id.is_some() || access.is_some()).then_some(Wanted { id, access, cap: route.peek });
+    Ok(Settled { classified, wanted, refusal })
 }
 
-/// What is wanted of the body, if the head says that it could tell.
-fn wanted(route: &RouteEntry, told: Told, parts: &Parts, facts: &Facts) -> Option<Wanted> {
-    let id = route.rpc.filter(|_| rpc::may_hold_request(&parts.method, &parts.headers));
-    let access = match (&route.preset, told) {
-        (Some(by), Told::ByBody { kept }) => Some(Telling { by: by.clone(), kept }),
-        _ => None,
-    };
-    let access = access.filter(|_| {
-        let says_json = content::says_json(&parts.headers);
-        if !says_json {
-            facts.set_doubt(Doubt::Form);
-        }
-        says_json
-    });
-    if id.is_none() && access.is_none() {
+/// Settles what may be refused: the token, and what the head says of tenant, deadline, lane and cost.
+/// What was settled before a refusal stays.
+fn by_head(
+    classified: &mut Classified,
+    rules: &Rules,
+    route: &RouteEntry,
+    (parts, length): (&Parts, Option<u64>),
+    facts: &Facts,
+) -> Result<(), Refusal> {
+    let claims = rules.claims(route.claims, &parts.headers)?;
+    classified.tenant = rules.tenant_of(&parts.uri, &parts.headers, claims.as_deref())?;
+    if let Some(claims) = claims {
+        facts.set_claims(claims);
+    }
+    classified.deadline = ends(facts, deadline::allowance(route.deadline, &parts.headers)?);
+    classified.lane = lane::lane(route.lane, rules.lane.as_ref(), &parts.headers)?;
+    classified.cost = route.cost.of(&parts.headers, length)?;
+    Ok(())
+}
+
+/// When an allowance is used up. A time past the clock's end is no deadline.
+fn ends(facts: &Facts, allowance: Option<Duration>) -> Option<Instant> {
+    allowance.and_then(|allowance| facts.received().checked_add(allowance))
+}
+
+/// The id of a JSON-RPC request, if the head says that the body could hold one.
+fn wanted_id(route: &RouteEntry, parts: &Parts) -> Option<RpcForm> {
+    route.rpc.filter(|_| parts.method == Method::POST && content::says_json(&parts.headers))
+}
+
+/// Whether the request writes, if the body is to tell and the head says that it could.
+fn wanted_access(route: &RouteEntry, told: Told, parts: &Parts, facts: &Facts) -> Option<Telling> {
+    let (Some(by), Told::ByBody { kept }) = (&route.preset, told) else { return None };
+    if !content::says_json(&parts.headers) {
+        facts.set_doubt(Doubt::Form);
         return None;
     }
-    Some(Wanted { id, access, cap: route.peek })
+    Some(Telling { by: by.clone(), kept })
 }
 
 /// Whether the request writes, as far as its head tells; strips or heeds what asks for another

@@ -14,14 +14,16 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
-use sluicegate_core::{Access, Code, Facts, PresetName, Refusal, RoutePlan, facts::Lane};
+use sluicegate_core::{
+    Access, Claims, Code, Facts, PresetName, Refusal, RoutePlan, claims::VerifyTokens, facts::Lane,
+};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use self::peeking::{call_of, posted, rpc_rules};
 use crate::{
-    ByPreset, Classify, ClassifyLayer, Pattern, PeekedBody, Preset, RouteEntry, RouteMatch, Router, Rules,
-    Table, TenantFrom,
+    ByPreset, Classify, ClassifyLayer, Cost, Pattern, PeekedBody, Preset, RouteEntry, RouteMatch, Router,
+    Rules, Table, TenantFrom,
 };
 
 mod peeking;
@@ -228,6 +230,58 @@ async fn a_tenant_is_named_once_or_not_at_all() {
     assert_eq!(tenant(&["acme"]).await, Ok(Some("acme".to_owned())));
     assert_eq!(tenant(&[]).await, Ok(None));
     assert_eq!(tenant(&["acme", "acme"]).await, Err(Code::BadRequest));
+}
+
+/// Of a token that it does not like.
+#[derive(Debug)]
+struct Distrust;
+
+impl VerifyTokens for Distrust {
+    fn claims(&self, headers: &HeaderMap) -> Result<Option<Arc<Claims>>, Refusal> {
+        match headers.get("authorization") {
+            Some(_) => Err(Refusal::new(Code::TokenInvalid, "the token cannot be read")),
+            None => Ok(None),
+        }
+    }
+}
+
+/// These rules, where a guard of each route goes by a claim.
+fn distrusting(rules: &Rules) -> Arc<Rules> {
+    Arc::new(Rules { tokens: Some(Arc::new(Distrust)), ..rules.clone() })
+}
+
+#[tokio::test]
+async fn what_is_refused_for_its_head_is_told_under_the_route_that_took_it() {
+    let all = RouteEntry {
+        claims: true,
+        access: Some(Access::Read),
+        lane: Some(Lane::Batch),
+        cost: Cost::Header(HeaderName::from_static("x-cost")),
+        ..entry("all")
+    };
+    let rules = distrusting(&rules([("/all", all)]));
+    // What is sent; why it is refused, and the tenant that was known by then.
+    let table: [(&[_], _, _); 4] = [
+        (&[("x-tenant-id", "acme"), ("authorization", "Bearer x")], Code::TokenInvalid, None),
+        (&[("x-tenant-id", "acme"), ("x-tenant-id", "acme")], Code::BadRequest, None),
+        (&[("x-tenant-id", "acme"), ("x-request-deadline", "soon")], Code::BadRequest, Some("acme")),
+        (&[("x-tenant-id", "acme"), ("x-cost", "0")], Code::BadRequest, Some("acme")),
+    ];
+    for (fields, code, tenant) in table {
+        let mut request = get("/all");
+        for (name, value) in fields {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        let facts = Facts::of(&HeaderMap::new(), request.extensions_mut());
+        assert_eq!(through(rules.clone(), request).await.err().unwrap().code(), code, "{fields:?}");
+        let settled = facts.classified().expect("a route took it");
+        assert_eq!((settled.route.name(), settled.access, settled.lane), ("all", Access::Read, Lane::Batch));
+        assert_eq!(settled.tenant.as_ref().map(sluicegate_core::Tenant::as_str), tenant, "{fields:?}");
+    }
+    let mut request = get("/other");
+    let facts = Facts::of(&HeaderMap::new(), request.extensions_mut());
+    assert_eq!(through(rules, request).await.err().unwrap().code(), Code::NoRoute);
+    assert!(facts.classified().is_none(), "no route took it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,7 +46,7 @@ impl Loaded {
     }
 
     /// The files that the document names and whose content counts: certificates, keys,
-    /// authorities, the admin tokens. Resolved, for [`Watcher`](crate::Watcher).
+    /// authorities, secrets, the admin tokens. Resolved, for [`Watcher`](crate::Watcher).
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let document = &self.document;
@@ -61,6 +61,8 @@ impl Loaded {
         });
         let jwt = document.jwt.iter().flat_map(|jwt| jwt.jwks_file.iter().chain(&jwt.ca));
         let webhooks = document.webhooks.iter().flat_map(|one| one.secret_file.iter().chain(&one.ca));
+        let otlp =
+            document.telemetry.otlp.iter().flat_map(|otlp| otlp.ca.iter().chain(otlp.headers_file.values()));
         let named = tls
             .flat_map(|tls| [&tls.cert, &tls.key])
             .chain(towards)
@@ -68,6 +70,7 @@ impl Loaded {
             .chain(secrets)
             .chain(document.intents.headers_file.values())
             .chain(webhooks)
+            .chain(otlp)
             .map(PathBuf::as_path);
         let tokens = document.admin.token_files().into_iter().map(|token| token.file);
         named.chain(tokens).map(|path| self.source.resolve(path)).collect()

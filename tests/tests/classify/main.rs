@@ -14,19 +14,11 @@ mod lies;
 mod mcp;
 mod tricks;
 
-use sluicegate_tests::{Gateway, Raw, Upstream, raw::RawAnswer};
+use sluicegate_tests::{Gateway, Raw, Upstream, config_where, raw::RawAnswer};
 
 /// A gateway with one route for everything, of which `route` says more.
 fn gateway(upstream: &Upstream, route: &str, extra: &str) -> Gateway {
-    let url = upstream.url();
-    Gateway::start(&format!(
-        "listen: [{{ address: \"127.0.0.1:0\" }}]\n\
-         admin: {{ address: \"127.0.0.1:0\" }}\n\
-         store: {{ memory: {{}} }}\n\
-         upstreams: {{ api: {{ endpoints: [\"{url}\"] }} }}\n\
-         routes:\n  - {{ name: api, match: {{ path: \"/{{*rest}}\" }}, upstream: api, {route} }}\n\
-         {extra}\n"
-    ))
+    Gateway::start(&config_where(&upstream.url(), route, extra))
 }
 
 /// Everything is frozen from the start.

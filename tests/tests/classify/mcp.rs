@@ -1,7 +1,7 @@
 //! A client of the Model Context Protocol before, in and after a freeze.
 
 use serde_json::{Value, json};
-use sluicegate_tests::{Raw, Upstream};
+use sluicegate_tests::{Folder, Raw, Upstream, comes_true, config_where};
 
 use super::{FROZEN, gateway, post};
 
@@ -97,6 +97,48 @@ async fn a_client_that_bears_no_other_status_gets_200() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_told_as_json_rpc_and_under_the_route() {
+    let upstream = Upstream::start().await;
+    let folder = Folder::default();
+    folder.write("keys.json", json!({ "keys": [{ "kty": "oct", "k": "A".repeat(43) }] }).to_string());
+    let extra = "tenants: { from: { claim: sub } }\n\
+                 jwt: { jwks_file: keys.json, algorithms: [HS256] }\n\
+                 access_log: { path: access.log }";
+    let gateway = folder.start(&config_where(&upstream.url(), "preset: mcp", extra));
+    let mut raw = Raw::connect(gateway.address()).await;
+    let lines = format!("{JSON}Authorization: Bearer x\r\n");
+    let answer = post(&mut raw, "/mcp", &lines, message(7, "tools/list", &json!({}))).await;
+    assert_eq!((answer.status, answer.fields.get("content-type")), (401, Some("application/json")));
+    assert!(answer.fields.get("www-authenticate").unwrap().starts_with("Bearer "));
+    let error = answer.json();
+    assert_eq!((&error["id"], &error["error"]["data"]["code"]), (&json!(7), &json!("token_invalid")));
+    // Without an id there is nobody to answer in JSON-RPC.
+    let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string();
+    let answer = post(&mut raw, "/mcp", &lines, notification).await;
+    assert_eq!((answer.status, answer.code().as_str()), (401, "token_invalid"));
+    // A path that can be read in two ways belongs to no route.
+    let answer = raw.ask("GET /a/../b HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"));
+    assert_eq!(upstream.seen().len(), 0);
+
+    for (labels, count) in [
+        ("route=\"all\",code=\"token_invalid\"", 2),
+        ("route=\"(none)\",code=\"token_invalid\"", 0),
+        ("route=\"(none)\",code=\"bad_request\"", 1),
+    ] {
+        assert_eq!(gateway.count("sluicegate_refusals_total", labels).await, count, "{labels}");
+    }
+    let ended = async || gateway.count("rag_request_count_total", "route=\"all\",status=\"4xx\"").await == 2;
+    comes_true("both are counted under their route", ended).await;
+    let path = gateway.folder().path().join("access.log");
+    let logged = || std::fs::read_to_string(&path).unwrap_or_default();
+    comes_true("the log is written", async || logged().lines().count() == 3).await;
+    let routes: Vec<Value> =
+        logged().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["route"].clone()).collect();
+    assert_eq!(routes, [json!("all"), json!("all"), Value::Null]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_was_let_through_is_waited_for_and_a_read_is_not() {
     use sluicegate_tests::{Gate, Step, eventually};
     let upstream = Upstream::start().await;
@@ -122,13 +164,8 @@ async fn a_write_that_was_let_through_is_waited_for_and_a_read_is_not() {
     for raw in &mut running {
         assert_eq!(raw.answer().await.unwrap().status, 200);
     }
-    for _ in 0..1000 {
-        if gateway.freeze_shown("window").await["writes_in_flight"] == 0 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("the write is still in flight: {}", gateway.freeze_shown("window").await);
+    let has_ended = async || gateway.freeze_shown("window").await["writes_in_flight"] == 0;
+    comes_true("the write is in flight no more", has_ended).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,14 +9,15 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    io::{BufRead, BufReader, Write},
     path::PathBuf,
-    process::{Command, Stdio},
-    time::Duration,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 use sluicegate_test_servers::{Process, PythonPackages, free_port};
-use sluicegate_tests::{Gateway, Upstream, comes_true, upstream::response};
+use sluicegate_tests::{Gateway, Upstream, comes_true, config_where, upstream::response};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, task::spawn_blocking};
 
@@ -36,43 +37,88 @@ async fn program(packages: PythonPackages, name: &'static str) -> PathBuf {
 /// What a script told of each step.
 type Told = BTreeMap<String, Value>;
 
+/// A script that has loaded what it needs and waits for its word to begin: what a freeze lasts is not
+/// used up by that.
+struct Ready {
+    name: String,
+    child: Child,
+}
+
+impl Ready {
+    async fn start(python: PathBuf, name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(python);
+        command.arg(script(name)).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let name = format!("{name} {arguments:?}");
+        let load = move || {
+            let mut child = command.spawn().unwrap();
+            let mut line = String::new();
+            // Nothing comes after the line before the word, so that nothing is lost with the reader.
+            BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            (child, line)
+        };
+        let (child, line) = spawn_blocking(load).await.unwrap();
+        let ready = Self { name, child };
+        if line.trim() != "ready" {
+            let (name, output) = ready.go().await;
+            panic!("{name} did not begin: {line}{}", String::from_utf8_lossy(&output.stderr));
+        }
+        ready
+    }
+
+    /// Lets it go on to its end.
+    async fn go(mut self) -> (String, Output) {
+        // Where it has ended already there is nobody to read the word.
+        let _ = self.child.stdin.as_mut().unwrap().write_all(b"go\n");
+        let output = spawn_blocking(|| self.child.wait_with_output()).await.unwrap().unwrap();
+        (self.name, output)
+    }
+
+    /// What it tells until its end.
+    async fn told(self) -> Told {
+        let (name, output) = self.go().await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {text}{complaint}");
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|told| (told["step"].as_str().unwrap().to_owned(), told))
+            .inspect(|told| println!("{}", told.1))
+            .collect()
+    }
+}
+
 /// Runs a script to its end.
 async fn run(python: PathBuf, name: &str, arguments: &[&str]) -> Told {
-    let mut command = Command::new(python);
-    command.arg(script(name)).args(arguments).stdin(Stdio::null());
-    let output = spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name} {arguments:?}: {text}{complaint}");
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines
-        .map(|told| (told["step"].as_str().unwrap().to_owned(), told))
-        .inspect(|told| println!("{}", told.1))
-        .collect()
+    Ready::start(python, name, arguments).await.told().await
 }
 
 /// A server on a port of its own.
 struct Served {
-    _process: Process,
+    process: Process,
     folder: TempDir,
     port: u16,
 }
+
+/// How long a server may take to listen: three load Python side by side, on whatever runs the tests.
+const COMES_UP: Duration = Duration::from_secs(120);
 
 impl Served {
     async fn start(make: impl FnOnce(&TempDir, u16) -> Command) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
         let log = File::create(folder.path().join("log")).unwrap();
         let process = Process::spawn(&mut make(&folder, port), log).unwrap();
-        let served = Self { _process: process, folder, port };
-        let came_up = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
-        for _ in 0..600 {
-            if came_up().await {
+        let mut served = Self { process, folder, port };
+        let end = Instant::now() + COMES_UP;
+        while served.process.runs() && Instant::now() < end {
+            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return served;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let log = std::fs::read_to_string(served.folder.path().join("log")).unwrap_or_default();
-        panic!("the server did not come up: {log}");
+        let how = if served.process.runs() { "does not listen" } else { "has ended" };
+        panic!("the server {how}: {log}");
     }
 
     fn url(&self) -> String {
@@ -81,19 +127,18 @@ impl Served {
 }
 
 fn gateway(url: &str, route: &str) -> Gateway {
-    Gateway::start(&format!(
-        "listen: [{{ address: \"127.0.0.1:0\" }}]\n\
-         admin: {{ address: \"127.0.0.1:0\" }}\n\
-         store: {{ memory: {{}} }}\n\
-         upstreams: {{ api: {{ endpoints: [\"{url}\"] }} }}\n\
-         routes:\n  - {{ name: api, match: {{ path: \"/{{*rest}}\" }}, upstream: api, {route} }}\n\
-         freeze: {{ retry_after: {{ default: 1s, spread: 0s }} }}\n"
-    ))
+    Gateway::start(&config_where(url, route, "freeze: { retry_after: { default: 1s, spread: 0s } }"))
 }
 
-/// What every step came to: that it went well, or the error.
+/// How many writes the freeze has refused.
+async fn refusals(gateway: &Gateway) -> u64 {
+    gateway.count("sluicegate_refusals_total", "code=\"read_only\"").await
+}
+
+/// What every step came to: that it went well, or an error, be it raised or a result.
 fn outcomes(told: &Told) -> Vec<(&str, &str)> {
-    let of = |told: &'_ Value| if told["error"].is_string() { "refused" } else { "ok" };
+    let failed = |told: &Value| told["error"].is_string() || told["is_error"] == true;
+    let of = |told: &'_ Value| if failed(told) { "refused" } else { "ok" };
     told.iter().map(|(step, told)| (step.as_str(), of(told))).collect()
 }
 
@@ -117,6 +162,7 @@ async fn chroma_by_its_own_client() {
     let told = ask(&["create", "add", "query", "get", "count"], "documents").await;
     assert!(outcomes(&told).iter().all(|(_, outcome)| *outcome == "ok"), "{told:?}");
 
+    let before = refusals(&gateway).await;
     gateway.freeze("reindex", &json!({ "reason": "rebuilding the index" })).await;
     let (reads, writes) = (
         ["count", "get", "list", "peek", "query"],
@@ -129,19 +175,17 @@ async fn chroma_by_its_own_client() {
     assert_eq!((&told["count"]["ok"], &told["get"]["ok"]), (&json!(2), &json!(["one"])));
     for step in writes {
         let message = told[step]["message"].as_str().unwrap_or_default();
-        assert!(
-            message.contains("read_only")
-                || message.contains("423")
-                || message.contains("rebuilding the index"),
-            "{step}: {}",
-            told[step]
-        );
+        assert!(message.contains("\"read_only\""), "{step}: {}", told[step]);
     }
+    assert_eq!(refusals(&gateway).await - before, writes.len() as u64, "each was tried once");
     gateway.thaw("reindex").await;
+    let before = refusals(&gateway).await;
     gateway.freeze("window", &json!({ "for": "10m" })).await;
     let told = ask(&["add", "count"], "more").await;
     assert_eq!(outcomes(&told), [("add", "refused"), ("count", "ok")]);
-    assert!(told["add"]["message"].as_str().unwrap().contains("\"status\":503"), "{}", told["add"]);
+    let message = told["add"]["message"].as_str().unwrap();
+    assert!(message.contains("\"read_only\"") && message.contains("\"status\":503"), "{}", told["add"]);
+    assert_eq!(refusals(&gateway).await - before, 1, "it was tried once");
     gateway.thaw("window").await;
     let told = ask(&["upsert", "update", "delete", "get_or_create", "create", "count"], "more").await;
     assert!(outcomes(&told).iter().all(|(_, outcome)| *outcome == "ok"), "{told:?}");
@@ -166,6 +210,7 @@ async fn mcp_by_its_own_client() {
         let told = run(python.clone(), "mcp_client.py", &[&url, "list", "search", "add"]).await;
         assert!(outcomes(&told).iter().all(|(_, outcome)| *outcome == "ok"), "{told:?}");
 
+        let before = refusals(&gateway).await;
         gateway.freeze("reindex", &json!({ "reason": "rebuilding the index" })).await;
         let told = run(python.clone(), "mcp_client.py", &[&url, "list", "search", "add"]).await;
         assert_eq!(outcomes(&told), [("add", "refused"), ("list", "ok"), ("search", "ok")], "{refusal}");
@@ -178,6 +223,7 @@ async fn mcp_by_its_own_client() {
         let told = run(python.clone(), "mcp_client.py", &[&url, "add", "search"]).await;
         assert_eq!(outcomes(&told), [("add", "refused"), ("search", "ok")], "{refusal}");
         assert_eq!(told["add"]["data"]["status"], 503, "{refusal}: {}", told["add"]);
+        assert_eq!(refusals(&gateway).await - before, 3, "{refusal}: each was tried once");
     }
 }
 
@@ -213,6 +259,7 @@ async fn openai_by_its_own_client() {
     assert!(outcomes(&told).iter().all(|(_, outcome)| *outcome == "ok"), "{told:?}");
 
     // Without a known end: 423, which the SDK does not try again.
+    let before = refusals(&gateway).await;
     gateway.freeze("open", &json!({ "reason": "rebuilding the index" })).await;
     let told = ask("2", &steps).await;
     let expected = [
@@ -228,18 +275,26 @@ async fn openai_by_its_own_client() {
         assert_eq!(told[step]["status"], 423, "{}", told[step]);
         assert_eq!(told[step]["body"]["code"], "read_only", "{}", told[step]);
     }
+    assert_eq!(refusals(&gateway).await - before, 3, "each was tried once");
     gateway.thaw("open").await;
 
-    // With a known end: 503, which it tries again by `Retry-After`, and comes through.
-    let refused = async || {
-        let all = gateway.metric("sluicegate_refusals_total").await;
-        all.iter().filter(|(labels, _)| labels.contains("read_only")).map(|(_, count)| count).sum::<f64>()
-    };
-    let before = refused().await;
+    // With an end that is further away than it waits for: 503, which it does not try again either.
+    let before = refusals(&gateway).await;
+    gateway.freeze("long", &json!({ "for": "10m" })).await;
+    let told = ask("2", &["upload"]).await;
+    assert_eq!(outcomes(&told), [("upload", "refused")]);
+    let raised = (&told["upload"]["error"], &told["upload"]["status"]);
+    assert_eq!(raised, (&json!("InternalServerError"), &json!(503)), "{}", told["upload"]);
+    assert_eq!(refusals(&gateway).await - before, 1, "it was tried once");
+    gateway.thaw("long").await;
+
+    // With an end that it waits for: it tries again by `Retry-After`, and comes through.
+    let before = refusals(&gateway).await;
+    let upload = Ready::start(python.clone(), "openai_client.py", &[&url, "8", "upload"]).await;
     gateway.freeze("short", &json!({ "for": "10s" })).await;
-    let told = ask("8", &["upload"]).await;
+    let told = upload.told().await;
     assert_eq!(outcomes(&told), [("upload", "ok")], "{told:?}");
-    assert!(refused().await > before, "the first try came after the freeze: {told:?}");
+    assert!(refusals(&gateway).await > before, "the first try came after the freeze: {told:?}");
     let is_over = async || gateway.freeze_shown("short").await.is_null();
     comes_true("the freeze has ended", is_over).await;
 }

@@ -18,11 +18,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, StreamBody};
 use serde_json::json;
 use sluicegate_body::Budget;
-use sluicegate_core::{Access, Doubt, PresetName, Refusal, facts::RpcId};
+use sluicegate_core::{Access, Code, Doubt, Facts, PresetName, Refusal, facts::RpcId};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 
-use super::{entry, read, rules, through};
+use super::{distrusting, entry, read, rules, through};
 use crate::{ByPreset, ClassifyLayer, PeekedBody, Preset, RouteEntry, RpcForm, Rules, peek};
 
 pub(super) fn rpc_rules() -> Arc<Rules> {
@@ -167,7 +167,8 @@ async fn other_bodies_are_handed_on_unread() {
     }
 }
 
-/// A route whose bodies tell what is a write, with a cap of 1,000 bytes and a deadline of 2 s.
+/// A route whose bodies tell what is a write, with a cap of 1,000 bytes and a deadline of 2 s. A guard
+/// of it goes by a claim, of tokens that [`distrusting`] refuses.
 fn told_by_body() -> Arc<Rules> {
     let preset = ByPreset::new(Preset::known(PresetName::Mcp).unwrap(), ["search"]);
     let entry = RouteEntry {
@@ -175,6 +176,7 @@ fn told_by_body() -> Arc<Rules> {
         rpc: Some(RpcForm::default()),
         peek: 1000,
         deadline: Some(Duration::from_secs(2)),
+        claims: true,
         ..entry("mcp")
     };
     let open = RouteEntry { access: Some(Access::Read), ..entry.clone() };
@@ -239,6 +241,66 @@ async fn a_body_that_does_not_come_in_time_is_a_write() {
     let seen = through(told_by_body(), posted("/mcp", StreamBody::new(Box::pin(late)))).await.unwrap();
     assert_eq!((seen.settled().access, seen.facts.doubt()), (Access::Write, Some(Doubt::Broken)));
     assert_eq!((seen.body.unwrap().0, began.elapsed()), (tool("search"), Duration::from_secs(10)));
+}
+
+/// Sends a request with a token, and says what became known of it and how long its refusal took.
+async fn refused<B>(mut request: Request<B>, budget: &Budget) -> (Facts, Duration)
+where
+    B: Body<Data = Bytes, Error: ToString> + Unpin,
+{
+    let inner = service_fn(|_: Request<PeekedBody<B>>| async { Ok(Response::new(())) });
+    let service = ClassifyLayer::new(distrusting(&told_by_body())).holding(budget.clone()).layer(inner);
+    let facts = Facts::of(&HeaderMap::new(), request.extensions_mut());
+    request.headers_mut().insert("authorization", HeaderValue::from_static("Bearer x"));
+    let began = Instant::now();
+    assert_eq!(service.oneshot(request).await.unwrap_err().code(), Code::TokenInvalid);
+    (facts, began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_the_head_has_the_form_that_the_body_asks_for() {
+    let budget = Budget::new(4096);
+    let rpc = |facts: &Facts| facts.classified().unwrap().rpc.clone().map(|rpc| rpc.id);
+    let (facts, _) = refused(posted("/mcp", Full::new(tool("search"))), &budget).await;
+    assert_eq!(rpc(&facts), Some(RpcId::One(json!(7))));
+    // What it would have done is not told: it counts as a write, and nothing is in doubt.
+    assert_eq!((facts.classified().unwrap().access, facts.doubt()), (Access::Write, None));
+    for body in ["{", "", "[]"] {
+        let (facts, waited) = refused(posted("/mcp", Full::new(Bytes::from(body))), &budget).await;
+        assert_eq!((rpc(&facts), facts.doubt(), waited), (None, None, Duration::ZERO), "{body}");
+    }
+    let (facts, _) = refused(posted("/mcp", Full::new(call_of(1001).into())), &budget).await;
+    assert_eq!((rpc(&facts), facts.doubt()), (None, None), "past the cap nothing is read");
+    // Its body is not waited for as long as that of a request that is served.
+    let hangs = StreamBody::new(stream::iter([data("{\"id\":1,")]).chain(stream::pending()));
+    let (facts, waited) = refused(posted("/mcp", hangs), &budget).await;
+    assert_eq!((rpc(&facts), waited), (None, Duration::from_secs(1)));
+    assert_eq!(budget.taken(), 0, "nothing of it is held");
+}
+
+#[tokio::test]
+async fn a_json_rpc_request_is_told_by_what_its_head_says_of_json() {
+    let with = |lines: &[&'static str]| {
+        let mut request = posted("/mcp", Full::new(tool("search")));
+        request.headers_mut().remove(CONTENT_TYPE);
+        for line in lines {
+            request.headers_mut().append(CONTENT_TYPE, HeaderValue::from_static(line));
+        }
+        request
+    };
+    for good in ["application/json", "Application/JSON ; charset=utf-8", "application/vnd.mcp+json"] {
+        let seen = through(told_by_body(), with(&[good])).await.unwrap();
+        assert_eq!(seen.settled().rpc.as_ref().map(|rpc| &rpc.id), Some(&RpcId::One(json!(7))), "{good}");
+        assert_eq!(seen.settled().access, Access::Read, "{good}");
+    }
+    let two = ["application/json", "text/plain"];
+    for bad in [&["application/jsonl"][..], &["application/json; charset=utf-16"], &two, &[]] {
+        let seen = through(told_by_body(), with(bad)).await.unwrap();
+        assert_eq!((&seen.settled().rpc, seen.settled().access), (&None, Access::Write), "{bad:?}");
+    }
+    let mut put = with(&["application/json"]);
+    *put.method_mut() = http::Method::PUT;
+    assert_eq!(through(told_by_body(), put).await.unwrap().settled().rpc, None, "messages are posted");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 """What Chroma's own client does; one line of JSON for each step.
 
-Arguments: host, port, the steps, and the name of the collection that `create` makes."""
+Says "ready" and waits for a line before it connects. Arguments: host, port, the steps, and the name of the collection
+that `create` makes."""
 
 import json
 import sys
@@ -31,6 +32,8 @@ STEPS = {
     "peek": lambda client: len(collection(client).peek()["ids"]),
 }
 
+print("ready", flush=True)
+sys.stdin.readline()
 host, port, *steps = sys.argv[1:-1]
 client = chromadb.HttpClient(host=host, port=int(port), settings=chromadb.Settings(anonymized_telemetry=False))
 for step in steps:

@@ -1,6 +1,6 @@
 """What the MCP SDK's own client does; one line of JSON for each step.
 
-Arguments: the URL of the server, then the steps."""
+Says "ready" and waits for a line before it connects. Arguments: the URL of the server, then the steps."""
 
 import asyncio
 import json
@@ -37,4 +37,6 @@ async def main():
             await tell(step, client)
 
 
+print("ready", flush=True)
+sys.stdin.readline()
 asyncio.run(main())
