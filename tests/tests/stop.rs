@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    fs::File,
+    io::Read,
     process::Command,
     time::{Duration, Instant},
 };
@@ -164,4 +166,53 @@ async fn a_socket_that_systemd_holds_is_taken_over() {
     assert_eq!(Client::h1(free).await.ask(get("/")).await.status, 200);
     gateway.signal(Signal::INT);
     assert_eq!(gateway.exit_code(), 0);
+}
+
+/// Requests whose lines together are much more than a pipe holds.
+const MANY: usize = 600;
+
+/// A gateway that has answered [`MANY`] requests, and the end of the pipe that their lines go into:
+/// a disk that is as slow as this is read.
+async fn logging_into_a_pipe(upstream: &Upstream) -> (Gateway, File) {
+    let folder = Folder::default();
+    let path = folder.path().join("access.log");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // An end that reads and writes is opened without waiting for another.
+    let both = File::options().read(true).write(true).open(&path).unwrap();
+    let gateway = folder.start(&config(&upstream.url(), "access_log: { path: access.log }"));
+    let lines = File::open(&path).unwrap();
+    drop(both);
+    let mut client = Client::h1(gateway.address()).await;
+    for _ in 0..MANY {
+        assert_eq!(client.ask(get(&format!("/{}", "x".repeat(4000)))).await.status, 200);
+    }
+    (gateway, lines)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_the_access_log_that_still_wait_are_written_before_it_ends() {
+    let upstream = Upstream::start().await;
+    let (mut gateway, mut lines) = logging_into_a_pipe(&upstream).await;
+    let admin = gateway.admin_address();
+    gateway.signal(Signal::INT);
+    comes_true("all but the log is closed", async || Raw::try_connect(admin).await.is_err()).await;
+    let read = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        lines.read_to_string(&mut text).map(|_| text)
+    });
+    let text = read.await.unwrap().unwrap();
+    assert_eq!(text.lines().filter(|line| line.ends_with('}')).count(), MANY);
+    assert_eq!(gateway.exit_code(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_no_lines_does_not_hold_it_up_and_is_told_of() {
+    let upstream = Upstream::start().await;
+    let (mut gateway, _lines) = logging_into_a_pipe(&upstream).await;
+    let begin = Instant::now();
+    gateway.signal(Signal::INT);
+    assert_eq!(gateway.exit_code(), 0);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    let told = |line: &String| line.contains("the access log could not be written out");
+    eventually("it says what is lost", || gateway.log().iter().any(told)).await;
 }

@@ -13,6 +13,7 @@
 //! | [`Arm`] | the rollout, once; [fallback](Facts::fall_back): upstream | admission, upstream, ingress |
 //! | [`BodyFault`] | the request body's own limits | upstream, to word the refusal |
 //! | [`Doubt`]: it could not be told what the request does, so it is settled as a write | classify | freeze, ingress |
+//! | [frozen over](Facts::freeze_covers): a freeze covers it, though it is a read and goes on | freeze | ingress |
 //! | [cut](Facts::cut): the exchange must end with its client | freeze, admission | the fence |
 //! | [deferred](Facts::defer): the write must be kept and not sent | freeze | the intents |
 //! | [`Traced`]: its place in a trace that is sampled | ingress, once | upstream |
@@ -174,6 +175,7 @@ struct Record {
     fell_back: AtomicBool,
     attempt: Attempt,
     body_fault: AtomicU8,
+    covered: AtomicBool,
     deferred: AtomicBool,
     otherwise: Mutex<Option<Refusal>>,
     cut: AtomicBool,
@@ -198,6 +200,7 @@ impl Facts {
             fell_back: AtomicBool::new(false),
             attempt: Attempt::default(),
             body_fault: AtomicU8::new(0),
+            covered: AtomicBool::new(false),
             deferred: AtomicBool::new(false),
             otherwise: Mutex::new(None),
             cut: AtomicBool::new(false),
@@ -336,6 +339,17 @@ impl Facts {
     #[must_use]
     pub fn attempt(&self) -> &Attempt {
         &self.0.attempt
+    }
+
+    /// A freeze covers this read: it goes on, and is told apart from those outside of one.
+    pub fn freeze_covers(&self) {
+        self.0.covered.store(true, Ordering::Release);
+    }
+
+    /// Whether it is a read that a freeze covers.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        self.0.covered.load(Ordering::Acquire)
     }
 
     /// The write is let through a freeze on the promise of its plan's

@@ -274,11 +274,6 @@ impl Home {
     fn moment(&self) -> Moment {
         moment(&self.clock)
     }
-
-    /// The present time.
-    pub(crate) fn wall(&self) -> Timestamp {
-        self.moment().wall
-    }
 }
 
 fn moment(clock: &Clock) -> Moment {

@@ -88,6 +88,9 @@ where
         match access {
             Access::Read => {
                 let banner = self.layer.banner(known);
+                if let (Some(_), Some(facts)) = (&banner, known) {
+                    facts.freeze_covers();
+                }
                 ResponseFuture::read(self.inner.call(request), banner)
             }
             Access::Write => {

@@ -26,6 +26,7 @@ use sluicegate_core::Leads;
 use tokio::time::Instant;
 
 use crate::{
+    banner::Pages,
     calendar::{Calendar, Occurrence},
     input::{CONFIG_ID, FreezeSettings, Window},
     saved::{Dismissed, Saved, SavedFreeze},
@@ -73,6 +74,29 @@ pub(crate) struct Active {
     pub(crate) banner: HeaderValue,
 }
 
+/// What is worked out of a view once somebody asks. A copy begins without it: it is made to be
+/// changed.
+#[derive(Debug)]
+pub(crate) struct Kept<T>(OnceLock<T>);
+
+impl<T> Kept<T> {
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(make)
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 /// The state of all freezes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
@@ -85,6 +109,8 @@ pub(crate) struct View {
     /// Whether any active freeze waits for its drain: only then does the end of a write
     /// concern anybody.
     pub(crate) undrained: bool,
+    /// What anybody may read of it.
+    pub(crate) banner: Kept<Pages>,
 }
 
 /// A freeze to come that has been announced: its id and its start.
@@ -182,7 +208,9 @@ impl View {
             && Arc::ptr_eq(&calendar, &self.calendar);
         (!same).then(|| {
             let settings = settings.clone();
-            Self { active, settings, calendar, announced, dismissed, undrained: false }.noting_drains()
+            let undrained = false;
+            Self { active, settings, calendar, announced, dismissed, undrained, banner: Kept::default() }
+                .noting_drains()
         })
     }
 
@@ -245,6 +273,21 @@ impl View {
             self.calendar.all().filter(|(window, at)| self.is_to_come(window, at, now)).collect();
         next.sort_by_key(|(_, at)| at.start);
         next
+    }
+
+    /// What is announced and has not begun, by its start.
+    pub(crate) fn to_come(&self) -> Vec<(&Window, &Occurrence)> {
+        // They were taken from the calendar and stand in its order.
+        let mut announced = self.announced.iter().peekable();
+        let is_next =
+            |one: &&Announced, window: &Window, at: &Occurrence| one.start == at.start && one.id == window.id;
+        let mut all: Vec<_> = self
+            .calendar
+            .all()
+            .filter(|(window, at)| announced.next_if(|one| is_next(one, window, at)).is_some())
+            .collect();
+        all.sort_by_key(|(_, at)| at.start);
+        all
     }
 
     /// Whether this has been announced.

@@ -2,7 +2,8 @@
 //!
 //! Workers hand finished lines to a thread of the log's own over a bounded channel. When the
 //! disk is slower than the traffic, lines are dropped and counted; a request never waits for
-//! its log line. The file is opened anew with each reload, and at SIGHUP even where the document
+//! its log line. The end of the gateway waits a second at most for what is not yet written, and
+//! says what it could not wait for. The file is opened anew with each reload, and at SIGHUP even where the document
 //! is refused then, which is what log rotation asks for.
 //!
 //! Metric: `sluicegate_access_log_dropped_total`.
@@ -11,10 +12,12 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    time::Duration,
 };
 
 use prometheus_client::metrics::counter::Counter;
+use tokio::sync::oneshot;
 
 /// Lines that may wait for the disk: a second or so of heavy traffic.
 const WAITING: usize = 65_536;
@@ -33,7 +36,14 @@ enum Said {
     Line(String),
     /// What follows goes into this file.
     Into(File),
+    /// Somebody waits until all before this is written.
+    Flush(oneshot::Sender<()>),
 }
+
+/// How long the end of the gateway waits for lines that wait for the disk.
+const AT_THE_END: Duration = Duration::from_secs(1);
+/// How often it looks whether the log's thread has room to be told of that.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl AccessLog {
     /// A log that is appended to `path`; standard output where there is none.
@@ -53,6 +63,24 @@ impl AccessLog {
     pub(crate) fn write(&self, line: String) {
         if self.said.try_send(Said::Line(line)).is_err() {
             self.dropped.inc();
+        }
+    }
+
+    /// Waits until all lines up to here are written, but no longer than a second; says so where they
+    /// are not.
+    pub(crate) async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        let flushed = async {
+            let mut flush = Said::Flush(done);
+            while let Err(TrySendError::Full(back)) = self.said.try_send(flush) {
+                flush = back;
+                tokio::time::sleep(LOOK).await;
+            }
+            // An end without a word is that of the thread, which writes nothing more either.
+            written.await.is_ok()
+        };
+        if !tokio::time::timeout(AT_THE_END, flushed).await.unwrap_or(false) {
+            tracing::warn!(limit = ?AT_THE_END, "the access log could not be written out; the lines that still waited are lost");
         }
     }
 
@@ -76,7 +104,7 @@ fn write_all(said: &Receiver<Said>, target: Box<dyn Write + Send>) {
     let mut target = BufWriter::new(target);
     let mut failed = false;
     while let Ok(first) = said.recv() {
-        let mut result = Ok(());
+        let (mut result, mut waiting) = (Ok(()), Vec::new());
         let mut next = Some(first);
         while let Some(one) = next {
             result = result.and(match one {
@@ -85,6 +113,10 @@ fn write_all(said: &Receiver<Said>, target: Box<dyn Write + Send>) {
                     let flushed = target.flush();
                     target = BufWriter::new(Box::new(file));
                     flushed
+                }
+                Said::Flush(done) => {
+                    waiting.push(done);
+                    Ok(())
                 }
             });
             next = said.try_recv().ok();
@@ -97,6 +129,10 @@ fn write_all(said: &Receiver<Said>, target: Box<dyn Write + Send>) {
                 tracing::error!(%error, "the access log cannot be written; lines are lost until it can be again");
             }
             Err(_) => {}
+        }
+        for done in waiting {
+            // Who waited may have gone on.
+            let _ = done.send(());
         }
     }
 }

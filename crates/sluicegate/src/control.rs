@@ -133,6 +133,14 @@ impl Control {
         }
     }
 
+    /// Waits for lines of the access log that are not yet written, but not long.
+    pub(crate) async fn flush_access_log(&self) {
+        let log = self.parts.snapshot.load().access_log.clone();
+        if let Some(log) = log {
+            log.flush().await;
+        }
+    }
+
     fn generation(&self) -> u64 {
         self.state.lock().generation
     }

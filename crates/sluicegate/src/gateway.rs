@@ -297,6 +297,8 @@ impl Gateway {
         if let Some(admin) = self.control.admin() {
             admin.close().await;
         }
+        // And so has its line, which may still wait for the disk.
+        self.control.flush_access_log().await;
         closed
     }
 }

@@ -5,6 +5,7 @@
 //! | `rag_request_count_total{route,status}` | requests ended, by class of status; `aborted` where the client left before there was one |
 //! | `rag_error_count_total{route}` | those that ended in a 5xx |
 //! | `rag_e2e_latency_seconds{route}` | from the request's head to the end of the answer |
+//! | `sluicegate_freeze_read_seconds{route}` | the same of reads that a freeze covered |
 //! | `sluicegate_refusals_total{route,code}` | answers the gateway made itself |
 //! | `sluicegate_doubts_total{route,why}` | requests that counted as writes because their bodies could not be read |
 //!
@@ -52,6 +53,9 @@ struct ByDoubt {
     why: &'static str,
 }
 
+/// Times from the request's head to the end of the answer.
+type Latencies = Family<ByRoute, Histogram, fn() -> Histogram>;
+
 /// The families, and the handles of requests without a route.
 #[derive(Clone, Debug)]
 pub struct RequestMetrics(Arc<Families>);
@@ -60,7 +64,8 @@ pub struct RequestMetrics(Arc<Families>);
 struct Families {
     requests: Family<ByStatus, Counter>,
     errors: Family<ByRoute, Counter>,
-    latency: Family<ByRoute, Histogram, fn() -> Histogram>,
+    latency: Latencies,
+    frozen: Latencies,
     refusals: Family<ByCode, Counter>,
     doubts: Family<ByDoubt, Counter>,
     unmatched: RouteMetrics,
@@ -72,6 +77,7 @@ pub struct RouteMetrics {
     requests: [Counter; 6],
     errors: Counter,
     latency: Histogram,
+    frozen: Histogram,
 }
 
 impl RequestMetrics {
@@ -79,8 +85,8 @@ impl RequestMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let (requests, errors, refusals) = (Family::default(), Family::default(), Family::default());
         let doubts = Family::default();
-        let latency: Family<ByRoute, Histogram, fn() -> Histogram> =
-            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let [latency, frozen]: [Latencies; 2] =
+            [(); 2].map(|()| Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _));
         registry.register("rag_request_count", "Requests ended, by class of status", requests.clone());
         registry.register("rag_error_count", "Requests that ended in a 5xx", errors.clone());
         registry.register(
@@ -88,20 +94,25 @@ impl RequestMetrics {
             "From the request's head to the end of the answer",
             latency.clone(),
         );
+        registry.register(
+            "sluicegate_freeze_read_seconds",
+            "From the head of a read that a freeze covered to the end of the answer",
+            frozen.clone(),
+        );
         registry.register("sluicegate_refusals", "Answers the gateway made itself", refusals.clone());
         registry.register(
             "sluicegate_doubts",
             "Requests that counted as writes because their bodies could not be read",
             Family::clone(&doubts),
         );
-        let unmatched = handles(&requests, &errors, &latency, UNMATCHED);
-        Self(Arc::new(Families { requests, errors, latency, refusals, doubts, unmatched }))
+        let unmatched = handles(&requests, &errors, [&latency, &frozen], UNMATCHED);
+        Self(Arc::new(Families { requests, errors, latency, frozen, refusals, doubts, unmatched }))
     }
 
     /// The handles of a route.
     #[must_use]
     pub fn route(&self, name: &str) -> RouteMetrics {
-        handles(&self.0.requests, &self.0.errors, &self.0.latency, name)
+        handles(&self.0.requests, &self.0.errors, [&self.0.latency, &self.0.frozen], name)
     }
 
     /// The handles of requests that matched no route.
@@ -125,7 +136,7 @@ impl RequestMetrics {
 fn handles(
     requests: &Family<ByStatus, Counter>,
     errors: &Family<ByRoute, Counter>,
-    latency: &Family<ByRoute, Histogram, fn() -> Histogram>,
+    [latency, frozen]: [&Latencies; 2],
     route: &str,
 ) -> RouteMetrics {
     let by = ByRoute { route: route.to_owned() };
@@ -134,12 +145,13 @@ fn handles(
             .map(|status| requests.get_or_create(&ByStatus { route: route.to_owned(), status }).clone()),
         errors: errors.get_or_create(&by).clone(),
         latency: latency.get_or_create(&by).clone(),
+        frozen: frozen.get_or_create(&by).clone(),
     }
 }
 
 impl RouteMetrics {
-    /// A request has ended.
-    pub(crate) fn ended(&self, status: Option<StatusCode>, elapsed: Duration) {
+    /// A request has ended; `covered` where a freeze covers what it reads.
+    pub(crate) fn ended(&self, status: Option<StatusCode>, elapsed: Duration, covered: bool) {
         let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
         if let Some(counter) = self.requests.get(class) {
             counter.inc();
@@ -148,5 +160,8 @@ impl RouteMetrics {
             self.errors.inc();
         }
         self.latency.observe(elapsed.as_secs_f64());
+        if covered {
+            self.frozen.observe(elapsed.as_secs_f64());
+        }
     }
 }

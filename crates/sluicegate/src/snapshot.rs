@@ -141,27 +141,31 @@ impl Snapshot {
     }
 
     /// Builds a snapshot from a checked document; asks the resolver and reads files, and
-    /// changes nothing. All problems are told at once.
+    /// changes nothing. All problems are told at once; of one route the first kind that it has.
     pub(crate) fn build(
         loaded: &Loaded,
         homes: &Homes,
         access_log: Option<Arc<AccessLog>>,
     ) -> Result<Self, Rejected> {
         let document = &*loaded.document;
-        let settings = shadows::upstream_settings(loaded).map_err(|problems| Rejected { problems })?;
+        // What is wrong at the top is noted, and stands there as it would by default until the rest
+        // has been looked at too.
+        let (settings, mut problems) = shadows::upstream_settings(loaded);
         let prepared = homes.upstreams.prepare(settings);
-        let mut problems = Vec::new();
         let mut header = |path: &str, name: Option<&str>| {
             header_name(loaded, path, name).map_err(|problem| problems.push(problem)).ok().flatten()
         };
         let lane = header("lanes.from.header", document.lanes.as_ref().and_then(|lanes| lanes.header()));
-        let (tenant, tokens) = identities(loaded, homes)?;
-        let shared = shared_limits(document).map_err(|faults| rejected(loaded, faults))?;
+        let mut noted = |faults: Faults| problems.extend(located(loaded, faults));
+        let tenant = tenant_from(document).map_err(&mut noted).unwrap_or_default();
+        let tokens = verifier(loaded, homes).map_err(&mut noted).unwrap_or_default();
+        let shared = shared_limits(document).map_err(&mut noted).unwrap_or_default();
         let shared = homes.admission.shared(&shared);
-        let retries = retries(loaded)?;
-        let rollouts = rollouts::check(loaded, &prepared).map_err(|problems| Rejected { problems })?;
-        let mut keeping =
-            Keeping { settings: intents(loaded, tenant_header(tenant.as_ref()))?, routes: Vec::new() };
+        let retries = retries(document).map_err(&mut noted).unwrap_or(Retries::OFF);
+        let intents = intents(loaded, tenant_header(tenant.as_ref())).map_err(&mut noted).unwrap_or_default();
+        let mut keeping = Keeping { settings: intents, routes: Vec::new() };
+        let (rollouts, wrong) = rollouts::check(loaded, &prepared);
+        problems.extend(wrong);
         let mut making = Making {
             loaded,
             document,
@@ -183,10 +187,7 @@ impl Snapshot {
                     by_name.insert(route.name.as_str().into(), entry.1.clone());
                     routes.push(entry);
                 }
-                Err(faults) => {
-                    problems
-                        .extend(faults.into_iter().map(|(path, message)| problem_at(loaded, &path, message)));
-                }
+                Err(faults) => problems.extend(located(loaded, faults)),
             }
         }
         if !problems.is_empty() {
@@ -215,33 +216,30 @@ impl Snapshot {
     }
 }
 
-fn intents(loaded: &Loaded, tenant: Option<&HeaderName>) -> Result<Arc<IntentsSettings>, Rejected> {
+fn intents(loaded: &Loaded, tenant: Option<&HeaderName>) -> Result<Arc<IntentsSettings>, Faults> {
     let resolve = |path: &Path| loaded.source.resolve(path);
     let read = loaded.document.intents.with_files(&resolve);
-    let settings = read.and_then(|intents| intents.check()).map_err(|faults| Rejected {
-        problems: faults
-            .into_iter()
-            .map(|(path, message)| problem_at(loaded, &format!("intents.{path}"), message))
-            .collect(),
-    })?;
+    let settings = read.and_then(|intents| intents.check()).map_err(|faults| below("intents", faults))?;
     Ok(Arc::new(match tenant {
         Some(header) => settings.keeping(header.clone()),
         None => settings,
     }))
 }
 
-/// Findings by their paths, with their places in the text.
-fn rejected(loaded: &Loaded, faults: Faults) -> Rejected {
-    let at = |(path, message): (String, String)| problem_at(loaded, &path, message);
-    Rejected { problems: faults.into_iter().map(at).collect() }
+/// Findings of a part of the document, by their paths in the whole.
+fn below(part: &str, faults: impl IntoIterator<Item = (String, String)>) -> Faults {
+    faults.into_iter().map(|(path, message)| (format!("{part}.{path}"), message)).collect()
 }
 
-fn retries(loaded: &Loaded) -> Result<Retries, Rejected> {
-    let Some(input) = &loaded.document.retries else { return Ok(Retries::OFF) };
-    Retries::check(input).map_err(|errors| {
-        let faults = errors.into_iter().map(|error| (format!("retries.{}", error.path), error.message));
-        rejected(loaded, faults.collect())
-    })
+/// Findings by their paths, with their places in the text.
+fn located(loaded: &Loaded, faults: Faults) -> impl Iterator<Item = Problem> {
+    faults.into_iter().map(|(path, message)| problem_at(loaded, &path, message))
+}
+
+fn retries(document: &Document) -> Result<Retries, Faults> {
+    let Some(input) = &document.retries else { return Ok(Retries::OFF) };
+    Retries::check(input)
+        .map_err(|errors| below("retries", errors.into_iter().map(|error| (error.path, error.message))))
 }
 
 /// The header that a tenant stands in as it is, which intents keep.
@@ -252,26 +250,20 @@ fn tenant_header(tenant: Option<&TenantFrom>) -> Option<&HeaderName> {
     }
 }
 
-/// Where the tenant stands, and what verifies tokens where anything goes by a claim.
-fn identities(
-    loaded: &Loaded,
-    homes: &Homes,
-) -> Result<(Option<TenantFrom>, Option<Arc<Verifier>>), Rejected> {
-    let document = &*loaded.document;
+/// Where the tenant stands.
+fn tenant_from(document: &Document) -> Result<Option<TenantFrom>, Faults> {
     let tenant = document.tenants.as_ref().map(|tenants| tenants.from.check()).transpose();
-    let tenant =
-        tenant.map_err(|(key, message)| rejected(loaded, vec![(format!("tenants.from.{key}"), message)]))?;
-    let Some(jwt) = document.jwt.as_ref().filter(|_| !document.claims().is_empty()) else {
-        return Ok((tenant, None));
-    };
-    let inside = |(path, message)| (format!("jwt.{path}"), message);
-    let settings =
-        jwt.check().map_err(|faults| rejected(loaded, faults.into_iter().map(inside).collect()))?;
-    let verifier = homes
-        .tokens
-        .verifier(settings, &|path: &Path| loaded.source.resolve(path))
-        .map_err(|fault| rejected(loaded, vec![inside(fault)]))?;
-    Ok((tenant, Some(Arc::new(verifier))))
+    tenant.map_err(|(key, message)| below("tenants.from", [(key.to_owned(), message)]))
+}
+
+/// What verifies tokens where anything goes by a claim.
+fn verifier(loaded: &Loaded, homes: &Homes) -> Result<Option<Arc<Verifier>>, Faults> {
+    let document = &*loaded.document;
+    let Some(jwt) = document.jwt.as_ref().filter(|_| !document.claims().is_empty()) else { return Ok(None) };
+    let settings = jwt.check().map_err(|faults| below("jwt", faults))?;
+    let resolve = |path: &Path| loaded.source.resolve(path);
+    let verifier = homes.tokens.verifier(settings, &resolve).map_err(|fault| below("jwt", [fault]))?;
+    Ok(Some(Arc::new(verifier)))
 }
 
 fn header_name(loaded: &Loaded, path: &str, name: Option<&str>) -> Result<Option<HeaderName>, Problem> {
@@ -309,17 +301,19 @@ impl Making<'_> {
         let matching = input.r#match.check().map_err(|faults| inside(faults, "match."))?;
         let resolve = |path: &Path| self.loaded.source.resolve(path);
         let rewrite = input.rewrite(Some(&resolve)).map_err(|faults| inside(faults, ""))?.map(Arc::new);
-        let leads =
-            Leads::of(document, self.upstreams, input).map_err(|(key, message)| wrong(key, message))?;
+        let leads = Leads::of(document, self.upstreams, input)
+            .map_err(|fault| fault.map(|(key, message)| wrong(key, message)).unwrap_or_default())?;
         let plan = RoutePlan::new(input.name.as_str(), leads.first.name)
             .with(self.proxy(input, &leads, rewrite.as_ref()))
             .with(body_limits(document, input, leads.first.settings))
             .with(homes.metrics.route(&input.name));
         let plan = match leads.second {
             Some((second, reference)) => {
-                let part = rollouts::part(homes, self.rollouts, reference)
-                    .map_err(|(key, message)| wrong(key, message))?;
-                plan.or(second.name).with(part)
+                let plan = plan.or(second.name);
+                match rollouts::part(homes, self.rollouts, reference) {
+                    Some(part) => plan.with(part),
+                    None => plan,
+                }
             }
             None if leads.first.pool.pins().is_empty() => plan,
             None => plan.with(Pinned { pins: leads.first.pool.pins().clone() }),

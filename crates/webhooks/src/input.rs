@@ -195,13 +195,13 @@ impl WebhookInput {
 }
 
 /// A URL as it may be shown: scheme, host and port. Receivers put keys into queries, and those of
-/// chat services into paths.
+/// chat services into paths; what stands before the host is a user and a password.
 pub(crate) fn shown(url: &str) -> String {
-    let begin = url.find("://").map_or(0, |at| at + 3);
-    match url[begin..].find(['/', '?', '#']) {
-        Some(end) if url[begin + end..].len() > 1 => format!("{}/{REDACTED}", &url[..begin + end]),
-        _ => url.to_owned(),
-    }
+    let scheme = url.find("://").filter(|at| !url[..*at].contains(['@', '/', '?', '#']));
+    let (scheme, rest) = url.split_at(scheme.map_or(0, |at| at + 3));
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if rest.len() > 1 { format!("{scheme}{host}/{REDACTED}") } else { format!("{scheme}{host}{rest}") }
 }
 
 fn url_fault(url: &str) -> Option<String> {

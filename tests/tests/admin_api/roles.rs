@@ -5,7 +5,7 @@ use serde_json::Value;
 use sluicegate_tests::{
     Answer, Client, Folder, Gateway, Upstream,
     client::{full, get},
-    eventually,
+    comes_true, eventually,
 };
 
 async fn ask(gateway: &Gateway, method: Method, path: &str, token: &str) -> Answer {
@@ -70,10 +70,10 @@ async fn a_token_that_is_replaced_in_its_file_is_the_only_one_from_then_on() {
     let gateway = folder.start(&document(&upstream.url(), "token_file: operate, read_token_file: read"));
     assert_eq!(ask(&gateway, Method::GET, "/status", "look").await.status, 200);
     gateway.folder().replace("read", "look-again");
-    let mut taken = false;
-    while !taken {
-        taken = ask(&gateway, Method::GET, "/status", "look-again").await.status == 200;
-    }
+    comes_true("it is taken", async || {
+        ask(&gateway, Method::GET, "/status", "look-again").await.status == 200
+    })
+    .await;
     assert_eq!(ask(&gateway, Method::GET, "/status", "look").await.status, 401);
     assert_eq!(ask(&gateway, Method::GET, "/status", "first").await.status, 200);
     // The same token under two names would leave open who asked: the ones before go on.
@@ -91,6 +91,7 @@ async fn a_token_that_no_request_can_carry_is_refused_with_its_place() {
         ("two\nlines", "holds what no request can carry as a token"),
         ("caf\u{e9}", "holds what no request can carry as a token"),
         (" \n", "is empty; write the token into it"),
+        (&"t".repeat(70_000), "has more than 65536 bytes, which is no secret"),
     ] {
         let folder = Folder::default();
         folder.write("operate", token);

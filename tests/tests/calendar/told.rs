@@ -48,11 +48,13 @@ fn webhook(receiver: &Upstream) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_is_told_in_its_order_and_signed() {
     let (upstream, receiver) = (Upstream::start().await, Upstream::start().await);
-    let from = from_now("UTC", 3);
+    let document = |window: &str| config(&upstream.url(), &format!("{}\n{window}", webhook(&receiver)));
+    let gateway = Gateway::start(&document(""));
+    let from = from_now("UTC", 4);
     let window = format!(
-        r#"freeze: {{ windows: [{{ id: nightly, rule: FREQ=DAILY, from: "{from}", duration: 2s, announce: 1h, scope: {{ routes: [all] }} }}] }}"#
+        r#"freeze: {{ windows: [{{ id: nightly, rule: FREQ=DAILY, from: "{from}", duration: 3s, announce: 1h, scope: {{ routes: [all] }} }}] }}"#
     );
-    let gateway = Gateway::start(&config(&upstream.url(), &format!("{}\n{window}", webhook(&receiver))));
+    assert_eq!(gateway.put_config("", &document(&window)).await.status, 200);
     eventually("all four messages", || taken(&receiver) == 4).await;
     assert_eq!(told(&receiver), ["announce nightly", "start nightly", "drained nightly", "end nightly"]);
     let seen = receiver.seen_at("/hook");
@@ -114,6 +116,24 @@ async fn an_operators_freeze_is_told_and_what_is_not_taken_is_tried_again() {
     assert_eq!(told, ["start move", "drained move", "end move"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_tells_everything_tells_no_key_of_a_receiver() {
+    let (upstream, receiver) = (Upstream::start().await, Upstream::start().await);
+    let webhook = webhook(&receiver).replace("x-team: search", "authorization: Bearer t0ken");
+    let gateway = Gateway::start(&config(&upstream.url(), &format!("log: {{ level: trace }}\n{webhook}")));
+    gateway.freeze("move", &json!({})).await;
+    eventually("it is told", || taken(&receiver) == 2).await;
+    assert_eq!(receiver.seen_at("/hook")[0].get("authorization"), Some("Bearer t0ken"));
+    eventually("the log tells of it", || gateway.log().iter().any(|line| line.contains(" ureq::run: ")))
+        .await;
+    let log = gateway.log().join("\n");
+    for secret in ["k3y", "t0ken", "MfKQ"] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
+    assert!(!log.contains("TRACE ureq"), "heads are shown in parts");
+}
+
 /// A receiver that ignores what it has seen, as it is told to, must still know that writes are refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_begins_again_is_told_again_under_ids_of_its_own() {
@@ -151,13 +171,19 @@ async fn a_window_that_begins_again_is_told_again_under_ids_of_its_own() {
 async fn gateways_that_share_a_store_tell_a_window_once() {
     let redis = Redis::start().await.unwrap();
     let (upstream, receiver) = (Upstream::start().await, Upstream::start().await);
-    let from = from_now("UTC", 4);
-    let window = format!(
-        r#"freeze: {{ windows: [{{ id: nightly, rule: FREQ=DAILY, from: "{from}", duration: 2s, announce: 1h }}] }}"#
-    );
-    let document = config(&upstream.url(), &format!("{}\n{window}", webhook(&receiver)))
-        .replace("memory: {}", &format!("redis: {{ url: \"{}\" }}", redis.url()));
-    let group = [Gateway::start(&document), Gateway::start(&document), Gateway::start(&document)];
+    let document = |window: &str| {
+        config(&upstream.url(), &format!("{}\n{window}", webhook(&receiver)))
+            .replace("memory: {}", &format!("redis: {{ url: \"{}\" }}", redis.url()))
+    };
+    let group = [(); 3].map(|()| Gateway::start(&document("")));
+    // Only once all are up: each has to see the window come.
+    let from = from_now("UTC", 5);
+    let windows = document(&format!(
+        r#"freeze: {{ windows: [{{ id: nightly, rule: FREQ=DAILY, from: "{from}", duration: 3s, announce: 1h }}] }}"#
+    ));
+    for gateway in &group {
+        assert_eq!(gateway.put_config("", &windows).await.status, 200);
+    }
     for gateway in &group {
         comes_true("each has come to the end", async || {
             let shown = gateway.admin_get("/status").await["webhooks"][0].clone();

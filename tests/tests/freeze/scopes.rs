@@ -1,7 +1,7 @@
 //! A freeze of some routes, tenants or upstreams leaves the others alone.
 
 use serde_json::json;
-use sluicegate_tests::{Gateway, Raw, Upstream};
+use sluicegate_tests::{Gateway, Raw, Upstream, comes_true};
 
 use crate::{assert_frozen, read, write};
 
@@ -58,6 +58,23 @@ async fn access_decides_and_not_the_method() {
         let answer = raw.ask(format!("{method} /one HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         assert_frozen(&answer, 423);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_a_freeze_covers_are_timed_by_themselves() {
+    let (_upstream, gateway, mut raw) = start().await;
+    let timed = async |path: &str| gateway.count("sluicegate_freeze_read_seconds_count", path).await;
+    read(&mut raw, "/one").await;
+    gateway.freeze("part", &json!({ "scope": { "routes": ["one", "query"] } })).await;
+    read(&mut raw, "/one").await;
+    write(&mut raw, "/query", "").await;
+    write(&mut raw, "/one", "").await;
+    read(&mut raw, "/two").await;
+    gateway.thaw("part").await;
+    read(&mut raw, "/one").await;
+    comes_true("each request has ended", async || gateway.count("rag_request_count_total", "").await == 6)
+        .await;
+    assert_eq!((timed("route=\"one\"").await, timed("route=\"query\"").await, timed("").await), (1, 1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use serde_json::Value;
 use sluicegate_tests::{
-    Client, Gateway, Raw, Upstream,
+    Client, Folder, Gateway, Raw, Upstream,
     client::{get, post},
     config,
 };
@@ -105,4 +105,37 @@ async fn state(gateway: &Gateway) -> Vec<Value> {
     let used = gateway.metric("sluicegate_upstream_endpoint_available").await;
     let used = used.into_iter().map(|(labels, value)| format!("{labels} {value}").into());
     config.into_iter().chain(running).chain([freezes]).chain(used).collect()
+}
+
+/// What reads files is asked only when the document is to be run, and each by itself.
+#[test]
+fn what_is_wrong_in_several_places_is_told_at_once() {
+    let document = r#"listen: [{ address: "127.0.0.1:0" }]
+admin: { address: "127.0.0.1:0" }
+store: { memory: {} }
+upstreams:
+  main: { endpoints: ["http://127.0.0.1:1"] }
+  secured: { endpoints: ["https://127.0.0.1:1"], tls: { ca: none.pem } }
+tenants: { from: { claim: org } }
+jwt: { jwks_file: none.json, issuer: i }
+intents: { headers_file: { authorization: none } }
+routes:
+  - { name: a, match: { path: /a }, upstream: main, request: { set_file: { x-key: none } } }
+  - { name: b, match: { path: /b }, upstream: secured }
+  - { name: c, match: { path: /c }, upstream: main, response: { set_file: { x-key: none } } }
+"#;
+    let refused = Folder::default().refused(document);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    let expected = [
+        "6:61: upstreams.secured.tls.ca",
+        "8:19: jwt.jwks_file",
+        "9:43: intents.headers_file.authorization",
+        "11:83: routes[0].request.set_file.x-key",
+        "13:84: routes[2].response.set_file.x-key",
+    ];
+    let lines: Vec<_> = refused.stderr.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, at) in lines.iter().zip(expected) {
+        assert!(line.contains(at), "{at}: {line}");
+    }
 }

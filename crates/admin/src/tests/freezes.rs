@@ -42,6 +42,12 @@ async fn running_write(port: &Port) -> oneshot::Sender<()> {
     end
 }
 
+/// Waits until there is a place for one who asks for this.
+async fn until_let_in(port: &Port, path: &str) {
+    let asked = async { while port.get(path).await.status == 503 {} };
+    tokio::time::timeout(Duration::from_secs(20), asked).await.expect("places are given back");
+}
+
 #[tokio::test]
 async fn a_freeze_is_put_shown_and_lifted() {
     let port = port().await;
@@ -250,7 +256,7 @@ async fn those_who_follow_are_bounded_and_leave_room_for_an_operator() {
     assert_eq!(port.get("/freeze").await.status, 200);
     assert_eq!(port.ask("PUT", "/freeze/manual", &[], "").await.status, 200);
     drop(followers);
-    while port.get("/freeze?wait=1ms").await.status == 503 {}
+    until_let_in(&port, "/freeze?wait=1ms").await;
 }
 
 #[tokio::test]
@@ -262,13 +268,15 @@ async fn those_who_wait_for_a_drain_are_bounded_and_a_freeze_is_put_all_the_same
     for _ in 0..DRAINS {
         waiting.push(port.send("GET", "/freeze/manual?wait=1h", &[], "").await);
     }
-    // Their requests may still be on their way.
+    // Their requests may still be on their way. Whoever asks meanwhile takes a place too, and may
+    // have had the one of a waiter who was then refused: another comes in their stead.
     let refused = async {
         loop {
             let answer = port.get("/freeze/manual?wait=1ms").await;
             if answer.status != 200 {
                 return answer;
             }
+            waiting.push(port.send("GET", "/freeze/manual?wait=1h", &[], "").await);
         }
     };
     let answer = tokio::time::timeout(Duration::from_secs(20), refused).await.expect("no place left");
@@ -283,7 +291,7 @@ async fn those_who_wait_for_a_drain_are_bounded_and_a_freeze_is_put_all_the_same
     assert_eq!((&put["drain"]["drained"], &put["drain"]["in_flight"]), (&json!(false), &json!(1)), "{put}");
     end.send(()).unwrap();
     drop(waiting);
-    while port.get("/freeze/manual?wait=1ms").await.status == 503 {}
+    until_let_in(&port, "/freeze/manual?wait=1ms").await;
 }
 
 #[tokio::test(start_paused = true)]

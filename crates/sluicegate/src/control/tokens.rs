@@ -7,6 +7,7 @@ use sluicegate_config::{
     Source,
     document::{AdminInput, AdminRole},
 };
+use sluicegate_core::secret_file;
 
 /// All tokens, or what is wrong with them, by the path in the document.
 pub(crate) fn read(admin: &AdminInput, source: &Source) -> Result<Vec<NamedToken>, Vec<(String, String)>> {
@@ -32,10 +33,7 @@ pub(crate) fn read(admin: &AdminInput, source: &Source) -> Result<Vec<NamedToken
 
 fn read_one(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        format!("cannot read {shown}: {error}; write the token into it, readable for this user only")
-    })?;
-    match text.trim() {
+    match secret_file::read(path)?.trim() {
         "" => Err(format!("{shown} is empty; write the token into it")),
         token if token.chars().all(|c| c.is_ascii_graphic() || c == ' ') => Ok(token.to_owned()),
         _ => Err(format!(

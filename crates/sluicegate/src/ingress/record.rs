@@ -85,7 +85,8 @@ impl Drop for Record {
         let elapsed = self.facts.received().elapsed();
         let settled = self.facts.classified();
         let route = settled.and_then(|it| it.route.part::<RouteMetrics>());
-        route.unwrap_or_else(|| self.metrics.unmatched()).ended(self.status, elapsed);
+        let route = route.unwrap_or_else(|| self.metrics.unmatched());
+        route.ended(self.status, elapsed, self.facts.is_covered());
         if let (Some(doubt), Some(settled)) = (self.facts.doubt(), settled) {
             self.metrics.doubted(settled.route.name(), doubt);
         }

@@ -24,22 +24,24 @@ pub(super) struct Leads<'a> {
 
 impl<'a> Leads<'a> {
     /// Looks the route's upstreams up; where one is missing, its path inside the route and what
-    /// is wrong.
+    /// is wrong, but nothing where it stands in the document and cannot be made: that is told at its
+    /// own place.
     pub(super) fn of(
         document: &'a Document,
         upstreams: &'a Prepared,
         route: &'a RouteInput,
-    ) -> Result<Self, (&'static str, String)> {
+    ) -> Result<Self, Option<(&'static str, String)>> {
         let lead = |name: &'a str| match (document.upstreams.get(name), upstreams.get(name)) {
             (Some(settings), Some(pool)) => Ok(Lead { name, settings, pool }),
-            _ => Err(("upstream", format!("there is no upstream `{name}`"))),
+            (Some(_), None) => Err(None),
+            (None, _) => Err(Some(("upstream", format!("there is no upstream `{name}`")))),
         };
         match &route.upstream {
             UpstreamRef::Named(name) => Ok(Self { first: lead(name)?, second: None }),
             UpstreamRef::Rollout(reference) => {
                 let name = &reference.rollout;
                 let Some(rollout) = document.rollouts.get(name) else {
-                    return Err(("upstream.rollout", format!("there is no rollout `{name}`")));
+                    return Err(Some(("upstream.rollout", format!("there is no rollout `{name}`"))));
                 };
                 let second = Some((lead(&rollout.candidate)?, reference));
                 Ok(Self { first: lead(&rollout.active)?, second })

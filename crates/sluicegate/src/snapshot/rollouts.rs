@@ -20,8 +20,8 @@ pub(super) struct Checked {
     pins: [Arc<Pins>; 2],
 }
 
-/// All rollouts of the document, by name, in its order.
-pub(super) fn check(loaded: &Loaded, upstreams: &Prepared) -> Result<Vec<Checked>, Vec<Problem>> {
+/// The rollouts of the document, in its order, and what is wrong with others.
+pub(super) fn check(loaded: &Loaded, upstreams: &Prepared) -> (Vec<Checked>, Vec<Problem>) {
     let (mut checked, mut problems) = (Vec::new(), Vec::new());
     for (name, input) in &loaded.document.rollouts {
         let settings =
@@ -40,7 +40,7 @@ pub(super) fn check(loaded: &Loaded, upstreams: &Prepared) -> Result<Vec<Checked
         let declared = Declared { name: name.as_str().into(), settings, pins: pins.clone() };
         checked.push(Checked { declared, sticky, pins });
     }
-    if problems.is_empty() { Ok(checked) } else { Err(problems) }
+    (checked, problems)
 }
 
 /// Of each rollout the shadows that it waits for: their routes and where they go.
@@ -53,17 +53,12 @@ pub(super) fn gates(document: &Document) -> Gates {
     document.rollouts.iter().map(of).collect()
 }
 
-/// The part of the plan of a route that leads to a rollout.
-pub(super) fn part(
-    homes: &Homes,
-    all: &[Checked],
-    reference: &RolloutRef,
-) -> Result<RolloutPlan, (&'static str, String)> {
+/// The part of the plan of a route that leads to a rollout; none where something is wrong with
+/// that.
+pub(super) fn part(homes: &Homes, all: &[Checked], reference: &RolloutRef) -> Option<RolloutPlan> {
     let name = reference.rollout.as_str();
-    let Some(rollout) = all.iter().find(|it| &*it.declared.name == name) else {
-        return Err(("upstream.rollout", format!("there is no rollout `{name}`")));
-    };
-    Ok(RolloutPlan {
+    let rollout = all.iter().find(|it| &*it.declared.name == name)?;
+    Some(RolloutPlan {
         shared: homes.rollouts.shared(name),
         sticky: rollout.sticky.clone(),
         arm_pins: rollout.pins.clone(),

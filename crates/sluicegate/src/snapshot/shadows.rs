@@ -44,8 +44,9 @@ fn copied_to(document: &Document) -> BTreeSet<&str> {
 }
 
 /// The settings of all upstreams of the document: those that requests lead to, and beside them
-/// those that get copies. One that is there for copies alone need not resolve.
-pub(super) fn upstream_settings(loaded: &Loaded) -> Result<Vec<UpstreamSettings>, Vec<Problem>> {
+/// those that get copies; and what is wrong with others. One that is there for copies alone need not
+/// resolve.
+pub(super) fn upstream_settings(loaded: &Loaded) -> (Vec<UpstreamSettings>, Vec<Problem>) {
     let resolve = |path: &Path| loaded.source.resolve(path);
     let document = &*loaded.document;
     let led_to: BTreeSet<&str> = document.routes.iter().flat_map(|route| own_of(document, route)).collect();
@@ -75,7 +76,7 @@ pub(super) fn upstream_settings(loaded: &Loaded) -> Result<Vec<UpstreamSettings>
             }
         }
     }
-    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    (settings, problems)
 }
 
 /// The shadows of a route, if it has any; or what is wrong, by its path inside the route.
@@ -109,7 +110,10 @@ pub(super) fn part(
             settings.sample_by = sticky.as_ref().and_then(|sticky| sticky.check().ok());
         }
         let Some(target) = upstreams.get(&for_copies(&shadow.to)).cloned() else {
-            wrong("to", format!("there is no upstream `{}`", shadow.to));
+            // Where it cannot be made, that is told at its own place.
+            if !loaded.document.upstreams.contains_key(&shadow.to) {
+                wrong("to", format!("there is no upstream `{}`", shadow.to));
+            }
             continue;
         };
         let own = [own.first().cloned().flatten(), own.get(1).cloned().flatten()];

@@ -33,7 +33,9 @@ fn what_cannot_work_is_told_at_its_place_and_without_the_secret() {
         ("name", json!("a b"), "[0].name: `a b` is not a name"),
         ("url", json!("ops.example.com"), "[0].url: `ops.example.com` is not an address to post to"),
         ("url", json!("ftp://a/b"), "[0].url: `ftp://a/[redacted]` is not an address"),
-        ("url", json!("https://me:pw@a/b"), "[0].url: carries a user and a password"),
+        ("url", json!("https://me:hunter2@a/b"), "[0].url: carries a user and a password"),
+        ("url", json!("ftp://bot:hunter2@a/b"), "[0].url: `ftp://a/[redacted]` is not an address"),
+        ("url", json!("https://bot:p@hunter2@a/b"), "[0].url: carries a user and a password"),
         ("events", json!([]), "[0].events: names nothing"),
         ("secret", json!("hunter2"), "[0].secret: is no secret: it must begin with `whsec_`"),
         ("secret_file", json!("x"), "[0].secret: stands beside `secret_file`"),
@@ -71,6 +73,11 @@ fn nothing_secret_is_shown() {
         ("http://[::1]:80/", "http://[::1]:80/"),
         ("https://a", "https://a"),
         ("hooks.example.com/services/k3y", "hooks.example.com/[redacted]"),
+        ("ftp://bot:pw@host/x", "ftp://host/[redacted]"),
+        ("https://bot:p@ss@host:8443", "https://host:8443"),
+        ("https://bot:pw@[::1]:80/", "https://[::1]:80/"),
+        ("https://host/@k3y", "https://host/[redacted]"),
+        ("bot:pw@host/?next=https://a", "host/[redacted]"),
     ] {
         assert_eq!(super::shown(written), expected);
     }
