@@ -3,8 +3,8 @@
 //! Workers hand finished lines to a thread of the log's own over a bounded channel. When the
 //! disk is slower than the traffic, lines are dropped and counted; a request never waits for
 //! its log line. The end of the gateway waits a second at most for what is not yet written, and
-//! says what it could not wait for. The file is opened anew with each reload, and at SIGHUP even where the document
-//! is refused then, which is what log rotation asks for.
+//! says where that was not enough. The file is opened anew with each reload, and at SIGHUP even
+//! where the document is refused then, which is what log rotation asks for.
 //!
 //! Metric: `sluicegate_access_log_dropped_total`.
 
