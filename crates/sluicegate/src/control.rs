@@ -45,7 +45,7 @@ use crate::{
 
 pub(crate) use metrics::ConfigMetrics;
 pub(crate) use view::Shared;
-pub(crate) use watch::{entry, watch};
+pub(crate) use watch::{Changes, entry, follow, watch};
 
 /// What a document is taken into.
 pub(crate) struct Parts {
@@ -141,7 +141,7 @@ impl Control {
         }
     }
 
-    fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.state.lock().generation
     }
 

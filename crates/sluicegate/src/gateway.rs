@@ -67,7 +67,7 @@ use tower_layer::Layer;
 use crate::{
     admin_port::AdminPort,
     backfill::{ByFreezes, ByWorkers, Workers},
-    control::{self, ConfigMetrics, Control, Parts, Shared},
+    control::{self, Changes, ConfigMetrics, Control, Parts, Shared},
     ingress::Ingress,
     logging::LogSwitch,
     metrics::RequestMetrics,
@@ -130,14 +130,14 @@ pub struct Gateway {
     shadows: Shadows,
     spans: Spans,
     file: Option<PathBuf>,
+    changes: Mutex<Option<Changes>>,
 }
 
 impl Gateway {
     /// Starts a gateway and takes its first document. Blocking.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let Options { loaded, side, inherited, log, connect } = options;
-        let document = loaded.document.clone();
-        let file = loaded.source.file.clone();
+        let (document, file) = (loaded.document.clone(), loaded.source.file.clone());
         let registry = Arc::new(Mutex::new(Registry::default()));
         let clock = Clock::system();
         let workers = workers(&document);
@@ -229,6 +229,7 @@ impl Gateway {
         control.set_admin(AdminPort::new(admin.router(), side.clone()));
         // From before the first document on: what it freezes is told too.
         side.spawn(webhooks::tell(freezes.events(), webhooks, name));
+        let changes = Mutex::new(control::follow(&side, &loaded));
         control.start(loaded)?;
         side.spawn(freezes.run());
         side.spawn(fences.run());
@@ -237,13 +238,15 @@ impl Gateway {
         side.spawn(intents.run(ByFreezes { freezes, snapshot }, ByWorkers(workers_of_intents)));
         tell_degraded(&side, &readiness, (rollouts, store, keys));
         readiness.set_serving();
-        Ok(Self { control, server, readiness, side, audit, fences, intents, shadows, spans, file })
+        Ok(Self { control, server, readiness, side, audit, fences, intents, shadows, spans, file, changes })
     }
 
-    /// Takes the file again whenever it changes, until the gateway is stopped.
+    /// Takes the file again whenever it, or a file that it names, has changed since the start, until
+    /// the gateway is stopped.
     pub fn watch(&self) {
-        if let Some(file) = &self.file {
-            self.side.spawn(control::watch(self.control.clone(), file.clone(), self.audit.clone()));
+        if let (Some(file), Some(changes)) = (&self.file, self.changes.lock().take()) {
+            let (control, audit) = (self.control.clone(), self.audit.clone());
+            self.side.spawn(control::watch(control, file.clone(), audit, changes));
         }
     }
 
@@ -461,3 +464,6 @@ fn ingress(
     let stack: Stack = Own::new(classify, snapshot.clone(), homes.intents.clone(), freezes.clone());
     Ingress::new(stack, snapshot.clone(), homes.metrics.clone(), Chance::from_system())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,14 +7,27 @@ use std::{
 
 use serde_json::json;
 use sluicegate_admin::{Actor, Applied, Audit, audit::Entry};
-use sluicegate_config::{Changed, Rejected, Watcher};
+use sluicegate_config::{Changed, Loaded, Rejected, Watcher};
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::Control;
 
-/// Takes the file again whenever it, or a certificate, key or token it names, has changed.
-pub(crate) async fn watch(control: Arc<Control>, file: PathBuf, audit: Audit) {
-    let (watcher, mut changes) = Watcher::start(file.clone(), named(&control));
-    // The file may have changed between its first reading and the start of the watching.
+/// What tells of changes, and the changes.
+pub(crate) type Changes = (Watcher, mpsc::Receiver<Changed>);
+
+/// Begins to follow the file of a document, and those that it names. To be called before these are
+/// first read, so that none of their changes is missed.
+pub(crate) fn follow(side: &Handle, loaded: &Loaded) -> Option<Changes> {
+    let file = loaded.source.file.clone()?;
+    let _inside = side.enter();
+    Some(Watcher::start(file, loaded.files()))
+}
+
+/// Takes the file again whenever it, or a certificate, key or token it names, has changed since
+/// it was begun to [`follow`] them.
+pub(crate) async fn watch(control: Arc<Control>, file: PathBuf, audit: Audit, told: Changes) {
+    let (watcher, mut changes) = told;
+    // The document was read before, to know what it names.
     let mut next = Some(Changed { document: true, files: Vec::new() });
     while let Some(changed) = match next.take() {
         Some(first) => Some(first),
